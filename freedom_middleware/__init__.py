@@ -1,0 +1,9 @@
+"""Put WSGI applications together, and know that every response is closed."""
+
+from __future__ import annotations
+
+from .application import Application
+from .dispatch.mount import Mount
+from .guard import CloseGuard
+
+__all__ = ["Application", "CloseGuard", "Mount"]

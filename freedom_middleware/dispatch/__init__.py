@@ -1,0 +1,7 @@
+"""Choose among applications: each class is one application with several children."""
+
+from __future__ import annotations
+
+from .mount import Mount
+
+__all__ = ["Mount"]

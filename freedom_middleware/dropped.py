@@ -1,0 +1,406 @@
+"""Bodies that were dropped unclosed: who closes them, when, and who is told.
+
+A body may be dropped anywhere: at the end of a loop, inside another request, by the
+garbage collector on a thread that never saw the response.  What ``close()`` runs is the
+framework's: it may take locks, and it hands back the connections *of the thread it runs
+on*.  So there are three rules for this file.
+
+Rule 1: in a finalizer, foreign code runs only where an explicit ``close()`` could stand
+as well: on the thread that opened the body, outside any collection, with no later
+response on that thread that could lose its connections.  Anything else is put in
+``waiting``, and closed between two requests.
+
+Rule 2: a finalizer takes no lock, logs nothing and warns of nothing; ``deque.append`` is
+all it needs.
+
+Rule 3: identities are objects.  ``get_ident()`` is given to the next thread at once, and
+greenlets share it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import sys
+import threading
+from collections import deque
+from threading import get_ident
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .environ import request_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType, FrameType
+
+    from .findings import Finding
+    from .wsgi import Environ
+
+__all__ = [
+    "Claim",
+    "Drop",
+    "Ledger",
+    "Thread",
+    "collecting_here",
+    "dropped",
+    "enter",
+    "raced",
+    "settle",
+    "start",
+    "waiting",
+]
+
+MOST_AT_ONCE = 16
+"""How many waiting bodies one request closes or reports, at the most."""
+
+OVERDUE_SECONDS = 30.0
+"""How long a body waits for its own thread before any thread may close it."""
+
+
+class Thread:
+    """A thread, or a greenlet, on which bodies are opened."""
+
+    __slots__ = ("alive", "process", "serial", "settling")
+
+    def __init__(self, process: object) -> None:
+        self.process = process
+        self.alive = True
+        self.serial = 0
+        self.settling = False
+
+
+class _Life:
+    """Lives in the thread's own storage only, and so dies with the thread."""
+
+    __slots__ = ("_thread",)
+
+    def __init__(self, thread: Thread) -> None:
+        self._thread = thread
+
+    def __del__(self) -> None:
+        self._thread.alive = False
+
+
+class Ledger:
+    """What one guard repaired, and whom it tells.
+
+    Attributes:
+        repair: Whether dropped bodies are closed, or only reported.
+        on_leak: Called with a Finding, once per place; what it raises is logged.
+        closed, late, elsewhere, left: How many bodies were closed where they were dropped,
+            later on their own thread, later by another thread, or not at all.
+    """
+
+    __slots__ = ("_told", "closed", "elsewhere", "late", "left", "on_leak", "repair")
+
+    def __init__(self, *, repair: bool, on_leak: Callable[[Finding], object] | None) -> None:
+        self.repair = repair
+        self.on_leak = on_leak
+        self.closed = self.late = self.elsewhere = self.left = 0
+        self._told: set[tuple[str, str, str]] = set()
+
+    def count(self, repair: str) -> None:
+        """Add one body to the figure for *repair*."""
+        name = repair or "left"
+        with _counting:
+            setattr(self, name, getattr(self, name) + 1)
+
+    def tell(self, finding: Finding, filename: str, line: int) -> None:
+        """Report *finding*, unless its place has been reported before."""
+        place = (finding.id, finding.where, finding.repair)
+        with _counting:
+            if place in self._told:
+                return
+            self._told.add(place)
+        import logging
+        import warnings
+
+        from .errors import UnclosedBodyWarning
+
+        logger = logging.getLogger("freedom_middleware.leaks")
+        logger.warning("%s (reported once for this place)", finding)
+        try:
+            warnings.warn_explicit(UnclosedBodyWarning(str(finding)), None, filename, line)
+        except UnclosedBodyWarning as warning:
+            # Warnings are errors here: this must fail a test run, and not the innocent
+            # request that happens to be on this thread.
+            _Unraisable(warning)
+        if self.on_leak is not None:
+            try:
+                self.on_leak(finding)
+            except Exception:
+                logger.exception("on_leak raised for: %s", finding)
+
+
+def _without_frames(error: Exception) -> Exception:
+    # A traceback holds frames, these their callers, and they what these opened: other bodies.
+    chain: list[BaseException | None] = [error]
+    while chain:
+        link = chain.pop()
+        if link is not None and link.__traceback__ is not None:
+            link.__traceback__ = None
+            chain += link.__cause__, link.__context__
+    return error
+
+
+class _Unraisable:
+    """Raises when it dies: the only way from Python code to ``sys.unraisablehook``."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __del__(self) -> None:
+        raise self._error
+
+
+class Drop:
+    """One dropped body, from its finalizer to its report."""
+
+    __slots__ = (
+        "_environ",
+        "_ledger",
+        "_pending",
+        "_place",
+        "_since",
+        "_taken",
+        "error",
+        "repair",
+        "thread",
+    )
+
+    def __init__(self, claim: Claim, place: tuple[str, int] | None) -> None:
+        self.thread = claim._thread
+        self.repair = ""
+        self.error: Exception | None = None
+        self._pending = claim._pending
+        self._ledger = claim._ledger
+        self._environ = claim._environ
+        self._place = place
+        self._since = monotonic()
+        self._taken = False
+
+    def due(self, thread: Thread | None) -> str | None:
+        """Say as what *thread* may close the body: None while it is not its turn.
+
+        Where the process ends, *thread* is None and it is everybody's turn.
+        """
+        if not self._pending or thread is self.thread:
+            return "late"
+        overdue = monotonic() - self._since > OVERDUE_SECONDS
+        ownerless = thread is None or not self.thread.alive
+        return "elsewhere" if overdue or ownerless else None
+
+    def close(self, repair: str) -> None:
+        """Close the body, unless that has been done; remember what it raised."""
+        try:
+            body = self._pending.pop()
+        except IndexError:
+            return
+        self._taken = True
+        if self._ledger.repair:
+            self.repair = repair
+            try:
+                body.close()
+            except Exception as error:  # noqa: BLE001 - it is reported
+                self.error = _without_frames(error)
+
+    def settle(self, thread: Thread | None) -> bool:
+        """Close the body if it is due, and report it; else say that it waits on: False.
+
+        A signal or a timeout may interrupt this anywhere.
+        """
+        try:
+            repair = self.due(thread)
+            if repair is not None:
+                self.close(repair)
+        finally:
+            if self._pending:
+                waiting.append(self)
+            elif self._taken:  # else it was closed after all, by another finalizer
+                try:
+                    self.report()
+                except Exception as error:  # noqa: BLE001 - no request fails for it
+                    _Unraisable(error)
+        return not self._pending
+
+    def report(self) -> None:
+        """Count the drop and tell whoever listens; never called in a finalizer."""
+        from .findings import Finding
+
+        filename, line = self._place or ("", 0)
+        where = f"{filename}:{line}" if self._place else ""
+        request = request_line(self._environ)
+        finding = Finding("close-lost", request, where, self.repair, self.error)
+        self._ledger.count(self.repair)
+        self._ledger.tell(finding, filename, line)
+
+
+class Claim(Protocol):
+    """What a guarded body remembers: the right to close, and where it was opened."""
+
+    _pending: list[Any]
+    _thread: Thread
+    _serial: int
+    _environ: Environ
+    _ledger: Ledger
+
+
+waiting: deque[Drop] = deque()
+"""Drops that are yet to be closed, or only to be reported."""
+
+guarded_calls: set[CodeType] = set()
+"""The code of every function that calls an application under guard."""
+
+# A thread's own storage; made at the first request, since gevent may have patched
+# threading after this module was imported.  None has no attribute ``thread`` either.
+here: Any = None
+_made: dict[str, Any] = {}
+
+# Held where reports are counted, never in a finalizer nor where nothing was dropped.
+_counting = threading.Lock()
+
+_process = object()
+_collecting = False
+_collector = 0
+_started = False
+
+
+def start() -> None:
+    """Watch the collector, forks and the end of the process; once, at the first guard."""
+    global _started
+    if not _started:
+        _started = True
+        if hasattr(gc, "callbacks"):
+            gc.callbacks.append(_watch_collector)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=_forget)
+        atexit.register(_finish)
+
+
+def enter() -> Thread:
+    """Return the thread that is running, on its first guarded response or later."""
+    global here
+    if here is None:
+        here = _made.setdefault("here", threading.local())
+    try:
+        thread: Thread = here.thread
+    except AttributeError:
+        thread = here.thread = Thread(_process)
+        here.life = _Life(thread)
+    return thread
+
+
+def dropped(claim: Claim) -> None:
+    """Take over a body whose last reference has gone; called by its finalizer.
+
+    It is closed at once if an explicit ``close()`` could stand here, else later.
+    """
+    thread = claim._thread
+    if thread.process is not _process or sys.is_finalizing():
+        return  # the body of a parent process, or too late to run anything
+    collected = _collecting or _watch_collector not in getattr(gc, "callbacks", ())
+    frame = sys._getframe(1).f_back  # None where no Python code runs: a server written in C
+    known = None if collected else frame
+    drop = Drop(claim, known and (known.f_code.co_filename, known.f_lineno))
+    if (
+        not collected
+        and getattr(here, "thread", None) is thread
+        and thread.serial == claim._serial
+        and not _inside_a_call(frame)
+    ):
+        try:
+            drop.close("closed")
+        finally:
+            waiting.append(drop)
+    else:
+        waiting.append(drop)
+
+
+def raced(claim: Claim) -> None:
+    """Report a body that was closed while another thread was executing it."""
+    from .findings import Finding
+
+    claim._ledger.tell(Finding("close-raced", request_line(claim._environ)), "", 0)
+
+
+def settle() -> None:
+    """Close what this thread may close, and report what was closed.
+
+    Called between two requests: before a guarded call, or after a guarded close.
+    """
+    thread = enter()
+    if thread.settling or collecting_here() or _inside_a_call(sys._getframe(1).f_back):
+        return
+    thread.settling = True
+    try:
+        settled = 0
+        # All are looked at: two threads that looked at a few each, and put back what is not
+        # theirs, could show one another the wrong ones forever.
+        for _ in range(len(waiting)):
+            try:
+                drop = waiting.popleft()
+            except IndexError:  # another thread was faster
+                return
+            settled += drop.settle(thread)
+            if settled == MOST_AT_ONCE:
+                return
+    finally:
+        thread.settling = False
+
+
+def _inside_a_call(frame: FrameType | None) -> bool:
+    """Say whether an application under guard is being called, from *frame* outwards.
+
+    A response that is still being made uses the connections that a close would give back.
+    """
+    while frame is not None:
+        if frame.f_code in guarded_calls:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _watch_collector(phase: str, _info: dict[str, int]) -> None:
+    # The reference count cannot tell a collection: a generator that is collected drops
+    # what its frame holds one reference at a time, like any other code.
+    global _collecting, _collector
+    _collector = get_ident()
+    _collecting = phase == "start"
+
+
+def collecting_here() -> bool:
+    """Say whether this thread is collecting garbage: then a finalizer is what runs.
+
+    A collection is shorter than its thread, so here the ident can only be that thread's.
+    """
+    return _collecting and _collector == get_ident() and _watch_collector in gc.callbacks
+
+
+def _forget() -> None:
+    """Start afresh in a forked child: what the parent opened is the parent's to close."""
+    global here, _collecting, _counting, _process
+    here = None
+    _counting = threading.Lock()  # a thread of the parent may have held it
+    _collecting = False  # on a thread that this process does not have
+    _made.clear()
+    waiting.clear()
+    _process = object()
+
+
+def _finish() -> None:
+    """Close what is left when the process ends, whichever thread opened it.
+
+    What is in a cycle has to be found now: the interpreter's last collection comes when
+    nothing can be run any more.
+    """
+    gc.collect()
+    stopped: BaseException | None = None
+    while waiting:
+        try:
+            waiting.popleft().settle(None)
+        except BaseException as error:  # noqa: BLE001 - raised once all are closed
+            stopped = error
+    if stopped is not None:
+        raise stopped

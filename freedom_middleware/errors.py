@@ -1,0 +1,70 @@
+"""Every exception and warning that this package raises.
+
+Each is a :class:`FreedomError` *and* the builtin that a caller would expect, and its text
+says ``<thing> must <rule>, got <repr>`` and what to do about it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ApplicationError",
+    "ApplicationTypeError",
+    "FreedomError",
+    "MountError",
+    "MountTypeError",
+    "MountWarning",
+    "OptionError",
+    "ServeError",
+    "SettingsConflict",
+    "SettingsError",
+    "SettingsWarning",
+    "UnclosedBodyWarning",
+]
+
+
+class FreedomError(Exception):
+    """The base of every error that this package raises."""
+
+
+class OptionError(FreedomError, ValueError):
+    """An option of a class or a command is not one of those it can take."""
+
+
+class ApplicationError(FreedomError, ImportError):
+    """An import string names nothing that can be loaded, or loading it failed."""
+
+
+class ApplicationTypeError(FreedomError, TypeError):
+    """What was given, or what an import string names, is not an application."""
+
+
+class SettingsError(FreedomError, ImportError):
+    """The settings module, or the framework itself, cannot be imported."""
+
+
+class SettingsConflict(FreedomError, RuntimeError):
+    """Two Freedom sites in one process: the second would silently serve the first."""
+
+
+class MountError(FreedomError, ValueError):
+    """A mount prefix breaks the routing rule."""
+
+
+class MountTypeError(MountError, TypeError):
+    """A mount table or a prefix is of a type that cannot be one."""
+
+
+class ServeError(FreedomError, OSError):
+    """The development server cannot listen where it was asked to."""
+
+
+class MountWarning(UserWarning):
+    """A mount prefix is legal, but almost certainly not what was meant."""
+
+
+class SettingsWarning(RuntimeWarning):
+    """The environment names another site's settings than the code asks for."""
+
+
+class UnclosedBodyWarning(ResourceWarning):
+    """A layer or a server dropped a response body without closing it."""

@@ -1,0 +1,47 @@
+"""What went wrong with a response: one record, shared by the guard, the check and the tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Finding"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that went wrong with one response body.
+
+    Attributes:
+        id: What happened: ``"close-lost"`` (dropped without close), ``"close-raced"``
+            (closed while another thread was executing it).
+        request: Method and path, for people: ``"GET '/report'"``.
+        where: ``"file.py:12"``, the line that was running when the body was dropped.  That
+            line need not belong to the layer at fault.  ``""`` where nobody can know: the
+            garbage collector found the body.
+        repair: ``"closed"`` there and then, ``"late"`` on its own thread, ``"elsewhere"``
+            by another thread or at exit, or ``""``: left unclosed, as asked.
+        error: What ``close()`` raised when the guard called it, or None.  It comes without
+            its traceback, whose frames would keep other bodies.
+    """
+
+    id: str
+    request: str
+    where: str = ""
+    repair: str = ""
+    error: Exception | None = None
+
+    def __str__(self) -> str:
+        if self.id == "close-raced":
+            return (
+                f"response body of {self.request} was closed while another thread was"
+                " executing it; what it held is released when that thread lets go"
+            )
+        place = f"dropped at {self.where}" if self.where else "left to the garbage collector"
+        repair = {
+            "closed": "CloseGuard closed it there and then",
+            "late": "CloseGuard closed it later, on the thread that opened it",
+            "elsewhere": "CloseGuard closed it later, on another thread",
+            "": "nobody closed it",
+        }[self.repair]
+        error = f", and its close() raised {self.error!r}" if self.error else ""
+        return f"response body of {self.request} was never closed: {place}; {repair}{error}"

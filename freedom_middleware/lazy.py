@@ -1,0 +1,148 @@
+"""An application that is loaded by its first request, once.
+
+Modules are imported without a lock of ours: the import system has one for each, and a
+module whose body waits for ours, while we wait for it, would wait for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from .errors import ApplicationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .wsgi import Body, Environ, StartResponse, WSGIApplication
+
+__all__ = ["Lazy"]
+
+RETRY_SECONDS = 10
+"""How long after a failure the next request tries again."""
+
+LOCK_SECONDS = 60.0
+"""How long a request waits for another one that is loading."""
+
+
+class Lazy:
+    """Loads on the first request, or by :meth:`load`, and answers 503 while that fails.
+
+    Args:
+        name: What to call it in the log.
+        prepare: Imports what *resolve* needs; called without a lock.
+        resolve: Returns the kind of the application, and the application.
+
+    Attributes:
+        kind: ``"lazy"`` until it is loaded.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        prepare: Callable[[], object],
+        resolve: Callable[[], tuple[str, WSGIApplication]],
+    ) -> None:
+        self.kind = "lazy"
+        self._name = name
+        self._prepare = prepare
+        self._resolve = resolve
+        self._wsgi: WSGIApplication | None = None
+        self._failed_at: float | None = None
+        self._logged = ""
+        self._loading = False
+        self._renew_lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        # A child must not wait for a thread that only its parent has.
+        self._lock = threading.RLock()
+        self._loading = False
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Body:
+        """Serve one request (PEP 3333), loading the application first."""
+        wsgi = self._wsgi
+        if wsgi is None:
+            try:
+                wsgi = self._load_or_wait()
+            except Exception as error:  # noqa: BLE001 - this mount alone answers 503
+                self._log(error)
+            if wsgi is None:
+                return _unavailable(start_response)
+        return wsgi(environ, start_response)
+
+    def load(self) -> WSGIApplication:
+        """Load the application now, unless it is loaded, and return it.
+
+        Raises:
+            ApplicationError: It asks for itself while it is loaded, or is being loaded by
+                another thread that does not end.
+            Exception: What loading raises.
+        """
+        if self._wsgi is None:
+            self._prepare()
+            lock = self._lock
+            if not lock.acquire(timeout=LOCK_SECONDS):
+                raise ApplicationError(
+                    f"application must load within {LOCK_SECONDS:g} s, got {self._name!r},"
+                    " which another thread has been loading for as long"
+                )
+            try:
+                if self._wsgi is None:
+                    self._load_once()
+            finally:
+                lock.release()
+        assert self._wsgi is not None  # or an exception has left
+        return self._wsgi
+
+    def _load_once(self) -> None:
+        if self._loading:
+            raise ApplicationError(
+                f"application must not ask for itself, got {self._name!r}, which does so"
+                " while it is being loaded"
+            )
+        self._loading = True
+        try:
+            self.kind, self._wsgi = self._resolve()
+        finally:
+            self._loading = False
+
+    def _load_or_wait(self) -> WSGIApplication | None:
+        """Load, unless that failed a moment ago: then return None."""
+        if self._is_waiting():
+            return None
+        try:
+            return self.load()
+        except BaseException:
+            self._failed_at = monotonic()
+            raise
+
+    def _is_waiting(self) -> bool:
+        return self._failed_at is not None and monotonic() - self._failed_at < RETRY_SECONDS
+
+    def _log(self, error: Exception) -> None:
+        import logging
+
+        text = f"{type(error).__name__}: {error}"
+        if text != self._logged:
+            self._logged = text
+            logging.getLogger("freedom_middleware.lazy").error(
+                "%s cannot be loaded and answers 503; it is tried again every %s s",
+                self._name,
+                RETRY_SECONDS,
+                exc_info=error,
+            )
+
+
+def _unavailable(start_response: StartResponse) -> Body:
+    page = b"503 Service Unavailable\n"
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Length", str(len(page))),
+        ("Retry-After", str(RETRY_SECONDS)),
+    ]
+    start_response("503 Service Unavailable", headers)
+    return [page]

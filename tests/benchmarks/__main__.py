@@ -1,0 +1,19 @@
+"""``python -m tests.benchmarks [guard] [mount] [startup] [load]``: peers side by side.
+
+Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and the extra
+``servers`` too.  Nothing is asserted: a machine may be busy; read the ratios.
+"""
+
+import platform
+import sys
+
+from . import guard, load, mount, startup
+
+PARTS = {"guard": guard, "mount": mount, "startup": startup, "load": load}
+
+chosen = sys.argv[1:] or [name for name in PARTS if name != "load"]
+for unknown in [name for name in chosen if name not in PARTS]:
+    sys.exit(f"benchmark must be one of {', '.join(PARTS)}, got {unknown!r}")
+for name in chosen:
+    print(f"{name}, on {platform.python_implementation()} {platform.python_version()}")
+    PARTS[name].main()

@@ -1,0 +1,113 @@
+"""Requests per second with and without the composition, over HTTP (needs wrk, taskset)."""
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+from freedom_middleware import CloseGuard, Mount
+
+from .timing import verdict
+
+ROUNDS = 7
+SECONDS = 2
+
+HEADERS = [("Content-Type", "text/plain"), ("Content-Length", "14")]
+
+
+def bare(environ, start_response):
+    start_response("200 OK", HEADERS)
+    return [b"Hello, world!\n"]
+
+
+composed = CloseGuard(Mount(bare, {"/hello": bare}))
+
+SERVERS = {
+    "gunicorn gthread": lambda application, port: [
+        *("gunicorn", "-k", "gthread", "--threads", "4", "--no-control-socket"),
+        *("-b", f"127.0.0.1:{port}", f"{__name__}:{application}"),
+    ],
+    "granian": lambda application, port: [
+        *("granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)),
+        *("--workers", "1", "--blocking-threads", "1", f"{__name__}:{application}"),
+    ],
+}
+
+
+def free_port():
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def served(command, port):
+    program = Path(sys.executable).parent / command[0]
+    process = subprocess.Popen(
+        ["taskset", "-c", "0", str(program), *command[1:]],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                urlopen(f"http://127.0.0.1:{port}/hello/x", timeout=5).close()
+                break
+            except OSError:
+                if time.monotonic() > deadline or process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+        yield
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def requests_per_second(port, seconds=SECONDS):
+    done = subprocess.run(
+        [
+            *("taskset", "-c", "1", "wrk", "-t1", "-c8", f"-d{seconds}s"),
+            f"http://127.0.0.1:{port}/hello/x",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+        sys.exit(f"load must be answered without an error, got:\n{done.stdout}")
+    return float(re.search(r"Requests/sec: +([\d.]+)", done.stdout)[1])
+
+
+def main():
+    if not shutil.which("wrk"):
+        sys.exit("load must have wrk installed, got none: apt-get install wrk")
+    for name, command in SERVERS.items():
+        ports = {"bare": free_port(), "composed": free_port()}
+        ratios = []
+        figures = {application: [] for application in ports}
+        with (
+            served(command("bare", ports["bare"]), ports["bare"]),
+            served(command("composed", ports["composed"]), ports["composed"]),
+        ):
+            for port in ports.values():
+                requests_per_second(port, 1)  # warm
+            for _ in range(ROUNDS):
+                for application, port in ports.items():
+                    figures[application].append(requests_per_second(port))
+                ratios.append(figures["composed"][-1] / figures["bare"][-1])
+        for application, found in figures.items():
+            print(f"  {name}, {application:<30}{statistics.median(found):>10.0f} requests/s")
+        print(f"  rounds: {', '.join(f'{ratio:.3f}' for ratio in ratios)}")
+        # The bar is a floor here; its inverse is what may be reached at the most.
+        print(
+            verdict(f"{name}: bare / composed, median", 1 / statistics.median(ratios), 1 / 0.97)
+        )

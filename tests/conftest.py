@@ -1,0 +1,105 @@
+"""The two tiers: what ``pytest`` runs, and what only ``pytest --all`` runs."""
+
+import os
+
+import pytest
+
+# Agents of the middleware that is tried; nothing is to be sent anywhere.
+os.environ.update(
+    DD_INSTRUMENTATION_TELEMETRY_ENABLED="false",
+    DD_REMOTE_CONFIGURATION_ENABLED="false",
+    DD_TRACE_ENABLED="false",
+    DD_TRACE_STARTUP_LOGS="false",
+    ELASTIC_APM_ENABLED="false",
+    INSTANA_TRACING_DISABLE="true",
+)
+
+KINDS = {
+    "server": "drive real servers",
+    "database": "need a database server",
+}
+# A Django project cannot be imported before its settings: tests load it when it is time.
+collect_ignore = ["sites", "neighbours/site.py"]
+
+LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
+NOT_COMPILED = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="also drive real servers and databases; anything missing is a failure",
+    )
+    parser.addoption(
+        "--no-compiled",
+        action="store_true",
+        help="with --all: not the servers of the extra 'compiled'",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # what -k and -m deselect is not left out by us
+def pytest_collection_modifyitems(config, items):
+    if config.option.all:
+        if config.option.no_compiled:
+            compiled = [item for item in items if item.get_closest_marker("compiled")]
+            config.stash[NOT_COMPILED] = [
+                item.get_closest_marker("server").args[0] for item in compiled
+            ]
+            items[:] = [item for item in items if item not in compiled]
+        return
+    kept, deselected, left_out = [], [], []
+    for item in items:
+        mark = next((m for kind in KINDS for m in item.iter_markers(kind)), None)
+        if mark is None:
+            kept.append(item)
+        else:
+            deselected.append(item)
+            left_out.append((mark.name, mark.args[0]))
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
+        items[:] = kept
+    config.stash[LEFT_OUT] = left_out
+
+
+def pytest_sessionfinish(session):
+    config = session.config
+    if hasattr(config, "workeroutput"):  # under pytest-xdist only workers collect
+        config.workeroutput["left_out"] = config.stash.get(LEFT_OUT, [])
+        config.workeroutput["not_compiled"] = config.stash.get(NOT_COMPILED, [])
+    elif config.option.all and skipped(config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    output = getattr(node, "workeroutput", {})  # a worker that crashed has none
+    node.config.stash[LEFT_OUT] = output.get("left_out", [])
+    node.config.stash[NOT_COMPILED] = output.get("not_compiled", [])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # after everybody else's lines
+def pytest_terminal_summary(terminalreporter, config):
+    yield
+    left_out = config.stash.get(LEFT_OUT, [])
+    for kind, what in KINDS.items():
+        names = [name for marker, name in left_out if marker == kind]
+        if names:
+            terminalreporter.write_line(
+                f"left out: {len(names)} tests that {what} ({', '.join(sorted(set(names)))});"
+                " pytest --all runs them"
+            )
+    if names := config.stash.get(NOT_COMPILED, []):
+        terminalreporter.write_line(
+            f"not collected: {len(names)} tests of compiled servers"
+            f" ({', '.join(sorted(set(names)))}), by --no-compiled"
+        )
+    for report in skipped(config) if config.option.all else []:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        terminalreporter.write_line(
+            f"failed: --all must not skip {report.nodeid}, got {reason!r}", red=True
+        )
+
+
+def skipped(config):
+    return config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])

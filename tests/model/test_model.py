@@ -1,0 +1,91 @@
+"""CloseGuard keeps its promise, whatever happens in whatever order."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from . import search
+from .promise import Promise
+from .real import MOST_AT_ONCE, quiet_world
+
+MOST_BODIES = 6
+
+
+@pytest.mark.parametrize("setting", search.QUICK)
+def test_every_interleaving_to_a_depth(setting):
+    """``python -m tests.model`` prints the figures, and with ``--deep`` goes deeper."""
+    figures = search.search(setting, search.QUICK[setting])
+
+    assert figures.states > 50
+    assert figures.transitions > figures.states
+
+
+def test_every_mutant_is_noticed():
+    """In a process that has not imported the package: each mutant is a child of it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.model", "--only", "mutants"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    assert "SURVIVES" not in done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_long_runs_with_many_bodies():
+    """More bodies and longer runs than a search can afford, chosen at random."""
+    with quiet_world() as world:
+
+        class Machine(RuleBasedStateMachine):
+            @initialize()
+            def begin(self):
+                self.model = Promise(most=MOST_AT_ONCE)
+                world.begin()
+
+            @rule(data=st.data())
+            def perform(self, data):
+                operations = self.model.operations(search.KINDS_AND_LAYERS, MOST_BODIES)
+                names = sorted({op[0] for op in operations})
+                name = data.draw(st.sampled_from(names))
+                op = data.draw(st.sampled_from([op for op in operations if op[0] == name]))
+                note(op)
+                search.check(world, self.model, op)
+
+            @precondition(lambda self: len(self.model.bodies) < MOST_BODIES)
+            @rule(
+                thread=st.sampled_from(["A", "B"]),
+                kind=st.sampled_from(search.KINDS_AND_LAYERS),
+            )
+            def open(self, thread, kind):
+                op = ("open", thread, kind)
+                note(op)
+                search.check(world, self.model, op)
+
+            def teardown(self):
+                search.finish(world)
+
+        run_state_machine_as_test(
+            Machine,
+            settings=settings(
+                max_examples=40,
+                stateful_step_count=40,
+                deadline=None,
+                derandomize=True,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.explicit, Phase.generate],
+            ),
+        )

@@ -1,0 +1,58 @@
+"""The site, the shop and a plain application as one.
+
+MYSITE_VARIANT says what is around them:
+
+- ``bare``: nothing;
+- ``lossy``: a middleware that loses ``close()``;
+- ``guarded``: the same, around CloseGuard;
+- ``alone``: CloseGuard, and nothing that loses anything.
+"""
+
+import gc
+import json
+import os
+
+import journal
+from django.core.signals import request_finished, request_started
+from elasticapm import Client
+from elasticapm.middleware import ElasticAPM
+
+from freedom_middleware import Application, CloseGuard, Mount
+
+variant = os.environ["MYSITE_VARIANT"]
+
+site = Application.from_settings("mysite.settings")
+
+served = Mount(site, {"/shop": "shop:app", "/größe": "shop:app", "/plain": "plain:application"})
+
+if variant in ("guarded", "alone"):
+    served = CloseGuard(served)
+
+if variant in ("lossy", "guarded"):
+    # It captures what is raised, and neither asks nor tells its own server anything.
+    client = Client(
+        service_name="mysite",
+        disable_send=True,
+        skip_server_info=True,
+        central_config=False,
+        metrics_interval="0ms",
+    )
+    served = ElasticAPM(served, client)
+
+# What the tests see, outside of all that is tested.
+
+request_started.connect(lambda **_: journal.note("opened"), weak=False)
+request_finished.connect(lambda **_: journal.note("closed"), weak=False)
+
+gc.freeze()  # what is here stays: a collection is then a matter of microseconds
+
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] != "/_events":
+        return served(environ, start_response)
+    if environ.get("QUERY_STRING") == "collect":  # bjoern leaves an empty one out
+        gc.collect()
+    page = json.dumps(journal.events).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(page)))]
+    start_response("200 OK", headers)
+    return [page]

@@ -1,0 +1,232 @@
+"""The command line, as a process of its own: what people type, and what they are told."""
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from urllib.request import urlopen
+
+import pytest
+
+SITE = """\
+from freedom_middleware import Application, CloseGuard, Mount
+
+def hello(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"Hello from " + environ["SCRIPT_NAME"].encode()]
+
+def factory(name="x"):
+    return hello
+
+def fails():
+    raise ValueError("no luck")
+
+not_callable = 42
+application = CloseGuard(Mount(hello, {"/shop": hello}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    (tmp_path / "site_of_mine.py").write_text(SITE)
+    (tmp_path / "broken.py").write_text("import site_of_mine\n1 / 0\n")
+    (tmp_path / "changing.py").write_text(changing_site("before"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "freedom_middleware", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def start(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "freedom_middleware", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def address_of(process, printed=None):
+    """Read what *process* prints until it tells its address."""
+    for line in process.stdout:
+        if printed is not None:
+            printed.append(line)
+        if found := re.match(r"(http://\S+)/ ", line):
+            return found[1]
+    return pytest.fail(process.stderr.read())
+
+
+@contextmanager
+def serving(*arguments):
+    """Start ``serve`` on a port of the system's choice; yield its address and its output."""
+    process = start("serve", *arguments, "--port", "0")
+    try:
+        printed = []
+        address = address_of(process, printed)
+        yield address, "".join(printed), process
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def page(address):
+    """Return the page at *address*, None where nobody listens at the moment."""
+    try:
+        with urlopen(address, timeout=10) as response:
+            return response.read()
+    except OSError:
+        return None
+
+
+def wait_for(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.05)
+
+
+def changing_site(text):
+    return (
+        "def application(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Type', 'text/plain')])\n"
+        f"    return [{text!r}.encode()]\n"
+    )
+
+
+class TestServe:
+    def test_it_prints_the_tree_and_the_address_and_serves(self):
+        with serving("site_of_mine") as (address, printed, _):
+            assert printed.startswith(
+                "site_of_mine\n"
+                "└─ CloseGuard\n"
+                "   └─ Mount\n"
+                "      ├─ /shop  hello\n"
+                "      └─ *      hello\n"
+            )
+            with urlopen(f"{address}/shop/cart", timeout=10) as response:
+                assert response.read() == b"Hello from /shop"
+
+    @pytest.mark.parametrize("spec", ["site_of_mine:hello", "site_of_mine:factory(name='y')"])
+    def test_it_takes_every_import_string(self, spec):
+        with (
+            serving(spec, "--threads", "2", "--host", "localhost") as (address, _, _),
+            urlopen(address, timeout=10) as response,
+        ):
+            assert response.status == 200
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_it_ends_in_peace(self, number):
+        with serving("site_of_mine") as (_, _, process):
+            process.send_signal(number)
+
+            assert process.wait(30) == 0
+            assert "Traceback" not in process.stderr.read()
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["no_such_module"], "application must name a module that can be imported"),
+            (["site_of_mine:hallo"], "no 'hallo'. Did you mean 'hello'?"),
+            (["site_of_mine:fails()"], "got ValueError: no luck"),
+            (["site_of_mine:fails"], "write 'pkg.mod:factory()'"),
+            (["site_of_mine:not_callable"], "application must be"),
+            (["site_of_mine:factory("], "import string must have the form"),
+            (["broken"], "ZeroDivisionError: division by zero"),
+            (["site_of_mine", "--port", "http"], "--port: must be a whole number, got 'http'"),
+            (["site_of_mine", "--port", "65536"], "port must be a number from 0 to 65535"),
+            (["site_of_mine", "--threads", "0"], "threads must be a number from 1, got 0"),
+            (
+                ["site_of_mine", "--host", "192.0.2.1"],
+                "address must be free and of this machine",
+            ),
+            (["site_of_mine", "--host", "no such host"], "address must be free"),
+            ([], "the following arguments are required: SPEC"),
+        ],
+        ids=" ".join,
+    )
+    def test_a_mistake_is_named_in_two_lines_at_the_most(self, arguments, says):
+        done = run("serve", *arguments)
+
+        assert done.returncode == 2
+        assert says in done.stderr
+        assert done.stderr.count("\n") <= 2
+        assert done.stdout == ""
+
+    def test_reload_serves_what_was_changed_at_the_same_address(self, project):
+        with serving("changing", "--reload") as (address, _, _):
+            assert page(address) == b"before"
+            changing = project / "changing.py"
+            changing.write_text("not python\n")
+            changing.write_text(changing_site("after"))
+
+            wait_for(lambda: page(address) == b"after")
+
+    def test_reload_waits_where_an_application_cannot_be_loaded(self, project):
+        (project / "changing.py").write_text("1 / 0\n")
+        process = start("serve", "changing", "--reload", "--port", "0")
+        try:
+            line = process.stderr.readline()
+            assert "ZeroDivisionError" in line
+
+            (project / "changing.py").write_text(changing_site("mended"))
+            address = address_of(process)
+            assert page(address) == b"mended"
+        finally:
+            process.terminate()
+            process.communicate(timeout=30)
+
+    def test_a_port_in_use_is_named(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+
+            done = run("serve", "site_of_mine", "--port", str(port))
+
+        assert done.returncode == 2
+        assert (
+            f"got 127.0.0.1:{port}: Address already in use. Choose another with" in done.stderr
+        )
+        assert done.stderr.count("\n") == 1
+
+
+class TestCommand:
+    def test_who_stops_reading_is_told_nothing(self):
+        process = start("demo", "--once")
+        process.stdout.close()
+
+        assert process.wait(60) == 1
+        assert process.stderr.read() == ""
+        process.stderr.close()
+
+    def test_without_a_command_it_says_what_is_missing(self):
+        done = run()
+
+        assert done.returncode == 2
+        assert "COMMAND" in done.stderr
+        assert done.stderr.count("\n") == 1
+
+    def test_a_command_it_does_not_know_is_named(self):
+        done = run("fly")
+
+        assert done.returncode == 2
+        assert "'fly'" in done.stderr
+
+    def test_help_names_the_commands(self):
+        done = run("--help")
+
+        assert done.returncode == 0
+        assert "serve" in done.stdout
+        assert "demo" in done.stdout
+
+    def test_version(self):
+        assert re.fullmatch(r"freedom-middleware \d+\.\d+\.\d+\n", run("--version").stdout)

@@ -1,0 +1,67 @@
+"""The demo's figures are measured, and ``--once`` fails when they are not as promised."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import urlopen
+
+README = Path(__file__).parent.parent / "README.md"
+
+DEMO = [sys.executable, "-m", "freedom_middleware", "demo"]
+
+
+def test_once_shows_the_loss_and_the_repair():
+    done = subprocess.run(
+        [*DEMO, "--once"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"all of them +0 of 5 +5 of 5", done.stdout)
+    assert max(map(len, done.stdout.splitlines())) < 80
+
+
+def test_the_readme_shows_what_it_prints():
+    done = subprocess.run(
+        [*DEMO, "--once"], capture_output=True, text=True, timeout=60, check=True
+    )
+    table = done.stdout[done.stdout.index("  responses closed") :]
+
+    assert table in README.read_text("utf-8")
+
+
+def test_once_fails_when_the_guard_does_not_repair(monkeypatch):
+    monkeypatch.setenv("FREEDOM_MIDDLEWARE_REPAIR", "0")
+
+    done = subprocess.run(
+        [*DEMO, "--once"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 1
+    assert re.search(r"all of them +0 of 5 +0 of 5", done.stdout)
+    assert "not the expected figures" in done.stdout
+
+
+def test_without_once_it_keeps_serving():
+    process = subprocess.Popen(
+        [*DEMO, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        addresses = []
+        for line in process.stdout:
+            if found := re.match(r" +(http://\S+)", line):
+                addresses.append(found[1])
+            if len(addresses) == 5:
+                break
+        for address in addresses:
+            with urlopen(address, timeout=10) as response:
+                assert response.status == 200
+                shown = response.read()
+        assert shown == b'{"root_path": "/api", "started": true}\n'
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    assert "Traceback" not in errors

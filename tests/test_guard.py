@@ -1,0 +1,1099 @@
+"""CloseGuard, point by point of its promise."""
+
+import _thread
+import copy
+import gc
+import io
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+import warnings
+from itertools import chain
+from wsgiref.util import FileWrapper
+
+import pytest
+
+from freedom_middleware import CloseGuard, Mount, dropped
+from freedom_middleware.errors import ApplicationTypeError, OptionError, UnclosedBodyWarning
+from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
+
+
+def answering(body):
+    """Return an application that answers with *body*."""
+
+    def application(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return body
+
+    return application
+
+
+def start_nothing(status, headers, exc_info=None):
+    return lambda data: None
+
+
+def respond(application, environ=None):
+    return application(environ or make_environ(), start_nothing)
+
+
+def drain():
+    """Settle what waits for this thread, as its next requests would."""
+    gc.collect()
+    for _ in range(len(dropped.waiting) + 1):
+        dropped.settle()
+
+
+def settled(application):
+    """Drop a response of *application*, and have it reported."""
+    respond(application)
+    drain()
+
+
+def run_thread(function):
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join()
+
+
+class ClosedByItsFinalizer:
+    """A layer's body that closes what it holds when the collector finds it."""
+
+    def __init__(self, body):
+        self.body = body
+        self.cycle = self
+
+    def __del__(self):
+        self.body.close()
+
+
+@pytest.fixture
+def told():
+    """Collect findings; the warnings and log lines that go with them are expected."""
+    findings = []
+    logger = logging.getLogger("freedom_middleware.leaks")
+    logger.setLevel(logging.CRITICAL)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnclosedBodyWarning)
+        yield findings
+        drain()
+    logger.setLevel(logging.NOTSET)
+    assert not dropped.waiting
+
+
+class TestUntouched:
+    """Point 1: what has nothing to close is none of the guard's business."""
+
+    @pytest.mark.parametrize(
+        "body", [[b"x"], (b"x",), [], chain([b"x"]), b"x", None], ids=lambda b: type(b).__name__
+    )
+    def test_a_body_without_close_is_returned_itself(self, body):
+        assert respond(CloseGuard(answering(body))) is body
+
+    def test_a_guarded_body_is_not_guarded_again(self):
+        guarded = respond(CloseGuard(answering(SpyBody([b"x"]))))
+
+        assert respond(CloseGuard(answering(guarded))) is guarded
+        guarded.close()
+
+    def test_a_list_that_can_be_closed_is_guarded(self):
+        """Two servers take a list subclass for a list, and never close it."""
+
+        class ClosingList(list):
+            closes = 0
+
+            def close(self):
+                self.closes += 1
+
+        body = ClosingList([b"x"])
+        guarded = respond(CloseGuard(answering(body)))
+        guarded.close()
+
+        assert not isinstance(guarded, list)
+        assert body.closes == 1
+
+
+class TestFiles:
+    """Point 2: a server recognises what its own file wrapper made."""
+
+    def environ(self, wrapper=FileWrapper):
+        return make_environ(**{"wsgi.file_wrapper": wrapper})
+
+    def test_it_is_returned_itself_and_closed_once(self):
+        file = SpyBody([b"x"])
+        file.read = io.BytesIO(b"x").read
+        wrapper = FileWrapper(file)
+
+        returned = respond(CloseGuard(answering(wrapper)), self.environ())
+        returned.close()
+        returned.close()
+
+        assert returned is wrapper
+        assert file.closes == 1
+
+    def test_it_is_closed_when_it_is_dropped(self, told):
+        file = SpyBody()
+        file.read = io.BytesIO(b"x").read
+        application = CloseGuard(lambda e, s: FileWrapper(file), on_leak=told.append)
+
+        respond(application, self.environ())
+
+        assert file.closes == 1
+
+    def test_it_is_closed_when_it_is_dropped_though_close_is_its_own_method(self, told):
+        """As on waitress: to refer to the method would be to keep the body."""
+
+        class Wrapper:
+            def __init__(self, file):
+                self.file = file
+
+            def close(self):
+                self.file.close()
+
+        file = SpyBody()
+        application = CloseGuard(lambda e, s: Wrapper(file), on_leak=told.append)
+        respond(application, self.environ(Wrapper))
+        assert file.closes == 1
+
+        returned = respond(application, self.environ(Wrapper))
+        returned.close()
+        returned.close()
+        assert file.closes == 2
+
+    def test_it_is_closed_by_the_collector_where_it_cannot_be_copied(self, told):
+        class Wrapper:
+            closes = 0
+
+            def close(self):
+                type(self).closes += 1
+
+            def __reduce_ex__(self, protocol):
+                raise TypeError("cannot be copied")
+
+        application = CloseGuard(lambda e, s: Wrapper(), on_leak=told.append)
+        respond(application, self.environ(Wrapper))
+        gc.collect()
+        dropped.settle()
+
+        assert Wrapper.closes == 1
+        assert [finding.repair for finding in told] == ["late"]
+
+    def test_where_the_wrapper_is_a_function_a_body_with_fileno_counts(self, tmp_path):
+        """As on uWSGI, whose wrapper returns the file itself."""
+        (tmp_path / "file").write_bytes(b"x")
+        file = (tmp_path / "file").open("rb")
+
+        returned = respond(CloseGuard(answering(file)), self.environ(lambda f, size=8192: f))
+        returned.close()
+
+        assert returned is file
+        assert file.closed
+
+    def test_its_own_finalizer_closes_nothing_on_the_thread_of_the_collector(self, told):
+        """A file of the standard library closes itself when it is collected.
+
+        It calls the ``close`` that it finds, and where the wrapper is a function, as on
+        uWSGI, that is the guard's: around Django's, which put the file in a cycle.
+        """
+        closed_on = []
+
+        class File(io.RawIOBase):
+            def fileno(self):
+                return 1
+
+        def application(environ, start_response):
+            def close():
+                closed_on.append((threading.current_thread(), file))
+
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            file = File()
+            file.close = close
+            return file
+
+        guarded = CloseGuard(application, on_leak=told.append)
+        gc.disable()
+        try:
+            respond(guarded, self.environ(lambda file: file))
+            run_thread(gc.collect)
+        finally:
+            gc.enable()
+        assert closed_on == []
+
+        drain()
+        ((thread, _),) = closed_on
+        assert thread is threading.current_thread()
+        assert [finding.repair for finding in told] == ["late"]
+
+    @pytest.mark.parametrize("name", ["filelike", "file"])
+    def test_neither_does_the_finalizer_of_the_file_under_a_wrapper(self, name, told):
+        """The file is closed through the framework, which then counted two responses."""
+        closed_on = []
+
+        class File(io.RawIOBase):
+            pass
+
+        class Wrapper:
+            def __init__(self, file):
+                setattr(self, name, file)
+                if name == "filelike":  # as on gunicorn; "file" is as on waitress
+                    self.close = file.close
+
+            def close(self):
+                self.file.close()
+
+        def application(environ, start_response):
+            def close():
+                closed_on.append((threading.current_thread(), file))
+
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            file = File()
+            file.close = close
+            return Wrapper(file)
+
+        guarded = CloseGuard(application, on_leak=told.append)
+        gc.disable()
+        try:
+            cycle = [respond(guarded, self.environ(Wrapper))]
+            cycle.append(cycle)
+            del cycle
+            run_thread(gc.collect)
+        finally:
+            gc.enable()
+        assert closed_on == []
+
+        drain()
+        ((thread, _),) = closed_on
+        assert thread is threading.current_thread()
+        assert [finding.repair for finding in told] == ["late"]
+
+    def test_one_that_takes_no_attribute_is_left_alone(self):
+        """As on bjoern; closing it early would be worse than not at all."""
+
+        class Rigid:
+            __slots__ = ()
+            closes = 0
+
+            def close(self):
+                type(self).closes += 1
+
+        body = Rigid()
+
+        assert respond(CloseGuard(answering(body)), self.environ(Rigid)) is body
+        assert Rigid.closes == 0
+
+    def test_it_is_not_claimed_twice_by_nested_guards(self):
+        file = SpyBody()
+        file.read = io.BytesIO(b"x").read
+        inner = CloseGuard(answering(FileWrapper(file)))
+        claim = respond(inner, self.environ()).close
+
+        assert respond(CloseGuard(inner), self.environ()).close is claim
+        claim()
+        assert file.closes == 1
+
+
+class TestShape:
+    """Point 3: what a server, or a layer, can see of a guarded body."""
+
+    @pytest.fixture
+    def guarded(self):
+        body = respond(CloseGuard(answering(SpyBody([b"a", b"b"]))))
+        yield body
+        body.close()
+
+    def test_it_is_its_own_iterator_and_read_once(self, guarded):
+        assert iter(guarded) is guarded
+        assert list(guarded) == [b"a", b"b"]
+        assert list(guarded) == []
+
+    @pytest.mark.parametrize("name", ["__len__", "fileno", "read", "__getitem__", "filelike"])
+    def test_servers_find_nothing_to_draw_conclusions_from(self, guarded, name):
+        assert not hasattr(guarded, name)
+
+    def test_its_dict_is_empty_and_left_to_others(self, guarded):
+        assert vars(guarded) == {}
+        guarded._some_tracer = True
+        assert vars(guarded) == {"_some_tracer": True}
+        guarded.__dict__ = {}
+        guarded.close()
+
+    @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
+    def test_it_cannot_be_copied(self, guarded, how):
+        with pytest.raises(TypeError, match="cannot be copied"):
+            how(guarded)
+
+    def test_an_error_while_reading_leaves_as_it_was_raised(self):
+        def body():
+            yield b"a"
+            raise LookupError("on purpose")
+
+        guarded = respond(CloseGuard(answering(body())))
+
+        assert next(guarded) == b"a"
+        with pytest.raises(LookupError, match="on purpose"):
+            next(guarded)
+        guarded.close()
+
+    def test_no_python_code_runs_for_a_chunk(self):
+        guarded = respond(CloseGuard(answering(SpyBody([b"x"] * 100))))
+        next(guarded)
+        calls = []
+        sys.setprofile(lambda frame, event, arg: calls.append(event))
+        try:
+            for _ in guarded:
+                pass
+        finally:
+            sys.setprofile(None)
+
+        assert "call" not in calls
+        guarded.close()
+
+
+class TestClose:
+    """Point 4: exactly once, whoever comes first."""
+
+    def test_a_second_close_does_nothing(self):
+        body = SpyBody()
+        guarded = respond(CloseGuard(answering(body)))
+        guarded.close()
+        guarded.close()
+
+        assert body.closes == 1
+
+    @pytest.mark.parametrize("chunks", [0, 1, None], ids=["unread", "left early", "whole"])
+    def test_it_does_not_matter_how_much_was_read(self, chunks):
+        body = SpyBody([b"a", b"b"])
+
+        exchange(CloseGuard(answering(body)), chunks=chunks, validate=False)
+
+        assert body.closes == 1
+
+    def test_close_is_looked_up_when_closing(self):
+        """A layer inside may replace it after the application has returned."""
+        body = SpyBody()
+        closed = []
+        guarded = respond(CloseGuard(answering(body)))
+        body.close = lambda: closed.append(True)
+        guarded.close()
+
+        assert closed == [True]
+        assert body.closes == 0
+
+    def test_its_error_reaches_the_server_once(self):
+        body = SpyBody(error=LookupError("on purpose"))
+        guarded = respond(CloseGuard(answering(body)))
+
+        with pytest.raises(LookupError, match="on purpose"):
+            guarded.close()
+        guarded.close()
+
+        assert body.closes == 1
+
+    def test_of_many_threads_one_closes(self):
+        for _ in range(50):
+            body = SpyBody()
+            guarded = respond(CloseGuard(answering(body)))
+            barrier = threading.Barrier(4)
+
+            def close(guarded=guarded, barrier=barrier):
+                barrier.wait()
+                guarded.close()
+
+            threads = [threading.Thread(target=close) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+            assert body.closes == 1
+
+    def test_closing_what_another_thread_executes_is_an_error_and_reported(self, told):
+        inside, leave = threading.Event(), threading.Event()
+        finished = []
+
+        def body():
+            try:
+                inside.set()
+                leave.wait()
+                yield b"x"
+            finally:
+                finished.append(True)
+
+        guarded = respond(CloseGuard(answering(body()), on_leak=told.append))
+        thread = threading.Thread(target=next, args=(guarded,))
+        thread.start()
+        inside.wait()
+        with pytest.raises(ValueError, match="generator already executing"):
+            guarded.close()
+        leave.set()
+        thread.join()
+        del guarded, thread
+
+        assert [finding.id for finding in told] == ["close-raced"]
+        assert finished == [True]
+
+    def test_an_application_that_raises_has_opened_nothing(self):
+        def fails(environ, start_response):
+            raise LookupError("on purpose")
+
+        with pytest.raises(LookupError, match="on purpose"):
+            respond(CloseGuard(fails))
+
+
+class TestDropped:
+    """Point 5: a body that nobody closes."""
+
+    def test_it_is_closed_there_and_then(self, told):
+        body = SpyBody([b"x"])
+
+        respond(CloseGuard(answering(body), on_leak=told.append))
+
+        assert body.closes == 1
+        drain()
+        assert [finding.repair for finding in told] == ["closed"]
+
+    def test_a_body_that_was_read_to_its_end_is_closed_when_it_is_dropped(self, told):
+        body = SpyBody([b"x"])
+
+        list(respond(CloseGuard(answering(body), on_leak=told.append)))
+
+        assert body.closes == 1
+
+    def test_a_body_in_a_reference_cycle_waits_for_the_next_request(self, told):
+        body = SpyBody()
+        application = CloseGuard(answering(body), on_leak=told.append)
+        cycle = [respond(application)]
+        cycle.append(cycle)
+        del cycle
+        gc.collect()
+        assert body.closes == 0
+
+        respond(CloseGuard(hello))
+
+        assert body.closes == 1
+        assert [finding.repair for finding in told] == ["late"]
+
+    def test_a_generator_in_a_cycle_that_drops_it_counts_as_the_collector(self, told):
+        """Its frame lets go one reference at a time, as any code does (elastic-apm)."""
+        body = SpyBody([b"a", b"b"])
+        application = CloseGuard(answering(body), on_leak=told.append)
+
+        def layer(cycle):
+            for chunk in respond(application):
+                yield chunk, cycle
+
+        cycle = []
+        cycle.append(layer(cycle))
+        next(cycle[0])
+        del cycle
+        gc.collect()
+
+        assert body.closes == 0
+        dropped.settle()
+        assert body.closes == 1
+
+    def test_the_collector_closes_nothing_though_it_holds_a_lock_of_the_framework(self, told):
+        lock = threading.Lock()
+
+        class Body(SpyBody):
+            def close(self):
+                with lock:
+                    super().close()
+
+        body = Body()
+        cycle = [respond(CloseGuard(answering(body), on_leak=told.append))]
+        cycle.append(cycle)
+        with lock:
+            del cycle
+            gc.collect()
+        dropped.settle()
+
+        assert body.closes == 1
+
+    def test_a_collection_on_another_thread_leaves_it_to_its_own(self, told):
+        body = SpyBody()
+        cycle = [respond(CloseGuard(answering(body), on_leak=told.append))]
+        cycle.append(cycle)
+        del cycle
+
+        run_thread(gc.collect)
+        run_thread(dropped.settle)
+        assert body.closes == 0
+
+        dropped.settle()
+        assert body.closes == 1
+        assert [finding.repair for finding in told] == ["late"]
+
+    def test_a_drop_on_another_thread_is_left_to_its_own(self, told):
+        body = SpyBody()
+        box = [respond(CloseGuard(answering(body), on_leak=told.append))]
+
+        run_thread(box.clear)
+        assert body.closes == 0
+
+        dropped.settle()
+        assert body.closes == 1
+        assert [finding.repair for finding in told] == ["late"]
+
+    def test_any_thread_closes_for_one_that_has_ended(self, told):
+        body = SpyBody()
+        application = CloseGuard(answering(body), on_leak=told.append)
+        box = []
+        run_thread(lambda: box.append(respond(application)))
+
+        box.clear()
+        assert body.closes == 0
+
+        dropped.settle()
+        assert body.closes == 1
+        assert [finding.repair for finding in told] == ["elsewhere"]
+
+    def test_any_thread_closes_what_is_overdue(self, told, monkeypatch):
+        body = SpyBody()
+        box = [respond(CloseGuard(answering(body), on_leak=told.append))]
+        run_thread(box.clear)
+        run_thread(dropped.settle)
+        assert body.closes == 0
+
+        monkeypatch.setattr(dropped, "OVERDUE_SECONDS", -1.0)
+        run_thread(dropped.settle)
+
+        assert body.closes == 1
+        assert [finding.repair for finding in told] == ["elsewhere"]
+
+    def test_an_older_body_waits_while_a_newer_one_is_open(self, told):
+        """Its close would take the connections of the response that is in progress."""
+        old, new = SpyBody(), SpyBody()
+        box = [respond(CloseGuard(answering(old), on_leak=told.append))]
+        newer = respond(CloseGuard(answering(new)))
+        box.clear()
+        assert old.closes == 0
+
+        newer.close()
+
+        assert (old.closes, new.closes) == (1, 1)
+
+    def test_a_body_kept_by_a_traceback_waits_until_the_next_response_is_made(self, told):
+        """Dropped inside the next call, when no newer body exists yet."""
+        old = SpyBody()
+        kept = []
+
+        def lets_go(environ, start_response):
+            kept.clear()
+            assert old.closes == 0
+            return hello(environ, start_response)
+
+        try:
+            guarded = respond(CloseGuard(answering(old), on_leak=told.append))
+            raise LookupError(guarded)
+        except LookupError as error:
+            traceback.format_exc()
+            kept.append(error)
+        del guarded
+        respond(CloseGuard(lets_go))
+        assert old.closes == 0
+
+        respond(CloseGuard(hello))
+        assert old.closes == 1
+
+    @pytest.mark.parametrize("layer", [lambda a: a, lambda a: Mount(a, {})])
+    def test_an_exception_that_was_handled_inside_does_not_keep_the_body(self, layer, told):
+        """Its traceback holds a frame, that one its callers, and they what they return."""
+        body = SpyBody()
+
+        def handles(environ, start_response):
+            try:
+                raise LookupError("on purpose")
+            except LookupError as error:
+                cycle = error  # noqa: F841 - the frame holds it, and it the frame
+                return body
+
+        gc.disable()
+        try:
+            respond(layer(CloseGuard(handles, on_leak=told.append)))
+            assert body.closes == 1
+        finally:
+            gc.enable()
+
+    def test_nothing_is_settled_in_the_middle_of_a_call(self, told):
+        old = SpyBody()
+        application = CloseGuard(answering(old), on_leak=told.append)
+        inner = CloseGuard(answering(SpyBody()))
+
+        def asks_another(environ, start_response):
+            cycle = [respond(application)]
+            cycle.append(cycle)
+            del cycle
+            gc.collect()
+            respond(inner).close()
+            assert old.closes == 0
+            return hello(environ, start_response)
+
+        respond(CloseGuard(asks_another))
+        respond(CloseGuard(hello))
+
+        assert old.closes == 1
+
+    def test_at_most_sixteen_are_settled_at_a_time(self, told):
+        bodies = [SpyBody() for _ in range(40)]
+        cycles = [
+            [respond(CloseGuard(answering(body), on_leak=told.append))] for body in bodies
+        ]
+        for cycle in cycles:
+            cycle.append(cycle)
+        del cycle
+        cycles.clear()
+        gc.collect()
+
+        counts = []
+        for _ in range(3):
+            respond(CloseGuard(hello))
+            counts.append(sum(body.closes for body in bodies))
+
+        assert counts == [16, 32, 40]
+
+    def test_what_waits_for_other_threads_does_not_stand_before_it(self, told):
+        """Two threads that look at a few each could hide their own from one another."""
+        body = SpyBody()
+        others = [SpyBody() for _ in range(20)]
+        box = []
+        opened, leave = threading.Event(), threading.Event()
+
+        def open_others():
+            box.extend(respond(CloseGuard(answering(other))) for other in others)
+            opened.set()
+            leave.wait()
+
+        thread = threading.Thread(target=open_others)
+        thread.start()
+        opened.wait()
+        box.append(respond(CloseGuard(answering(body), on_leak=told.append)))
+        gc.disable()
+        try:
+            cycle = [box.pop()]
+            cycle.append(cycle)
+            box.clear()
+            del cycle
+            gc.collect()
+            respond(CloseGuard(hello))
+            assert body.closes == 1
+        finally:
+            gc.enable()
+            leave.set()
+            thread.join()
+
+    def test_settling_does_not_nest_however_many_wait(self, told):
+        """Each close ends with another guarded close, which would settle the next."""
+        closing = []
+
+        class Body(SpyBody):
+            def close(self):
+                super().close()
+                assert not closing
+                closing.append(self)
+                respond(CloseGuard(answering(SpyBody()))).close()
+                closing.remove(self)
+
+        bodies = [Body() for _ in range(40)]
+        for body in bodies:
+            cycle = [respond(CloseGuard(answering(body), on_leak=told.append))]
+            cycle.append(cycle)
+        del cycle
+        drain()
+
+        assert {body.closes for body in bodies} == {1}
+        assert {finding.error for finding in told} == {None}
+
+    def test_an_error_from_close_is_reported_and_not_raised(self, told):
+        body = SpyBody(error=LookupError("on purpose"))
+
+        respond(CloseGuard(answering(body), on_leak=told.append))
+        drain()
+
+        assert repr(told[0].error) == "LookupError('on purpose')"
+        assert "its close() raised LookupError('on purpose')" in str(told[0])
+
+    def test_a_close_inside_a_collection_settles_nothing(self, told):
+        """A layer may close in its own finalizer, which the collector runs."""
+        collecting = []
+
+        class Body(SpyBody):
+            def close(self):
+                super().close()
+                collecting.append(dropped._collecting)
+
+        layer = ClosedByItsFinalizer(respond(CloseGuard(answering(SpyBody()))))
+        box = [respond(CloseGuard(answering(Body()), on_leak=told.append))]
+        run_thread(box.clear)
+        del layer
+        gc.collect()
+        assert collecting == []
+
+        dropped.settle()
+        assert collecting == [False]
+
+    def test_what_a_finalizer_in_the_same_cycle_closes_is_not_reported(self, told):
+        body = SpyBody()
+        application = CloseGuard(answering(body), on_leak=told.append)
+        layer = ClosedByItsFinalizer(respond(application))
+        del layer
+        drain()
+
+        assert body.closes == 1
+        assert (told, application.ledger.left) == ([], 0)
+
+    def test_an_interrupted_request_loses_no_body_that_waits(self, told, monkeypatch):
+        """A signal or a timeout may be raised anywhere."""
+        body = SpyBody()
+        box = [respond(CloseGuard(answering(body), on_leak=told.append))]
+        run_thread(box.clear)
+
+        def interrupted(self, thread):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(dropped.Drop, "due", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                respond(CloseGuard(hello))
+        assert body.closes == 0
+
+        respond(CloseGuard(hello))
+        assert body.closes == 1
+
+    def test_it_is_reported_though_its_close_exits(self, told, monkeypatch):
+        monkeypatch.setattr(sys, "unraisablehook", lambda args: None)
+        body = SpyBody(error=SystemExit(1))
+        application = CloseGuard(answering(body), on_leak=told.append)
+
+        settled(application)
+
+        assert body.closes == application.ledger.closed == len(told) == 1
+
+    def test_an_error_from_close_keeps_no_other_body(self, told):
+        """A traceback holds frames, these their callers, and they what these opened."""
+
+        class Fails(SpyBody):
+            def close(self):
+                super().close()
+                try:
+                    raise LookupError("on purpose")
+                except LookupError as error:
+                    raise ValueError("on purpose") from error
+
+        kept = SpyBody()
+
+        def server():
+            body = respond(CloseGuard(answering(kept), on_leak=told.append))
+            respond(CloseGuard(answering(Fails()), on_leak=told.append))
+            return type(body)
+
+        server()
+        drain()
+
+        assert kept.closes == 1
+        assert {type(finding.error) for finding in told} == {ValueError, type(None)}
+
+    def test_a_child_process_closes_nothing_of_its_parent(self, told):
+        body = SpyBody()
+        box = [respond(CloseGuard(answering(body), on_leak=told.append))]
+        waits = [respond(CloseGuard(answering(body), on_leak=told.append))]
+        waits.append(waits)
+        del waits
+        gc.collect()
+        own = SpyBody()
+
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                box.clear()
+                dropped.settle()
+                respond(CloseGuard(answering(own)))
+                status = 0 if (body.closes, own.closes) == (0, 1) else 2
+            finally:
+                os._exit(status)
+
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        box.clear()
+        drain()
+        assert body.closes == 2
+
+    def test_a_child_process_does_not_wait_for_a_thread_that_was_counting(self, told):
+        application = CloseGuard(answering(SpyBody()), on_leak=told.append)
+
+        with dropped._counting:
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                settled(application)
+                os._exit(0 if application.ledger.closed == 1 else 1)
+
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    def test_a_child_process_may_still_close_by_hand(self):
+        body = SpyBody()
+        guarded = respond(CloseGuard(answering(body)))
+
+        child = os.fork()
+        if child == 0:
+            guarded.close()
+            os._exit(0 if body.closes == 1 else 1)
+
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        guarded.close()
+
+    def test_it_is_closed_where_no_python_code_drops_it(self, told):
+        """As in a server written in C, and where a thread ends that keeps a body."""
+        body = SpyBody()
+        kept = threading.local()
+
+        def keep():
+            kept.body = respond(CloseGuard(answering(body), on_leak=told.append))
+
+        run_thread(keep)
+        drain()
+
+        assert body.closes == 1
+        assert [finding.where for finding in told] == [""]
+
+    def test_what_waits_is_settled_where_no_python_code_makes_the_call(self, told, monkeypatch):
+        """As in a server written in C."""
+        body = SpyBody()
+        cycle = [respond(CloseGuard(answering(body), on_leak=told.append))]
+        cycle.append(cycle)
+        del cycle
+        gc.collect()
+        answered = threading.Event()
+        monkeypatch.setattr(dropped, "OVERDUE_SECONDS", -1.0)
+
+        def start_response(status, headers):
+            answered.set()
+
+        _thread.start_new_thread(CloseGuard(hello), (make_environ(), start_response))
+        assert answered.wait(10)
+
+        assert body.closes == 1
+
+    @pytest.mark.parametrize("collected", [True, False], ids=["waiting", "not yet found"])
+    def test_what_was_dropped_is_closed_at_exit(self, collected):
+        script = f"""if True:
+            import gc
+            from freedom_middleware import CloseGuard
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): print("closed")
+            gc.disable()
+            cycle = [CloseGuard(lambda e, s: Body())({{}}, None)]
+            cycle.append(cycle)
+            del cycle
+            if {collected}:
+                gc.collect()
+            print("the end")
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+
+        assert done.stdout.split("\n") == ["the end", "closed", ""]
+
+    def test_at_exit_all_are_closed_whatever_one_of_them_raises(self):
+        script = """if True:
+            import gc, sys
+            from freedom_middleware import CloseGuard
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self):
+                    print("closed")
+                    raise SystemExit(1)
+            for _ in range(3):
+                cycle = [CloseGuard(lambda e, s: Body())({}, None)]
+                cycle.append(cycle)
+            del cycle
+            gc.collect()
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+        )
+
+        assert done.stdout.split() == ["closed"] * 3
+
+
+class TestExhaustion:
+    """Point 6."""
+
+    def test_a_body_is_not_closed_because_it_is_exhausted(self):
+        """The server may still have headers to send."""
+        body = SpyBody([b"x"])
+        guarded = respond(CloseGuard(answering(body)))
+
+        assert list(guarded) == [b"x"]
+        assert body.closes == 0
+        guarded.close()
+
+    def test_a_generator_outside_makes_it_close_at_exhaustion_and_that_is_reported(self, told):
+        body = SpyBody([b"x"])
+        application = CloseGuard(answering(body), on_leak=told.append)
+
+        def layer(environ, start_response):
+            yield from application(environ, start_response)
+
+        exchange(layer)
+
+        assert body.closes == 1
+        assert [finding.id for finding in told] == ["close-lost"]
+
+
+class TestReports:
+    """Point 7."""
+
+    def leaky(self, body_of, on_leak=None, **options):
+        return CloseGuard(lambda e, s: body_of(), on_leak=on_leak, **options)
+
+    def test_each_place_is_reported_once_and_every_repair_counted(self, told):
+        application = self.leaky(SpyBody, told.append)
+
+        for _ in range(3):
+            respond(application)
+        respond(application)
+        drain()
+
+        assert len({finding.where for finding in told}) == len(told) == 2
+        assert application.ledger.closed == 4
+
+    def test_it_says_where_and_what_and_how_it_was_repaired(self, told):
+        application = self.leaky(SpyBody, told.append)
+
+        respond(application, make_environ("/report", SCRIPT_NAME="/site"))
+        drain()
+
+        [finding] = told
+        assert str(finding).startswith(
+            f"response body of GET '/site/report' was never closed: dropped at {__file__}:"
+        )
+        assert "CloseGuard closed it there and then" in str(finding)
+
+    def test_it_is_a_log_line_and_a_warning_at_the_place_of_the_drop(self, caplog):
+        with pytest.warns(UnclosedBodyWarning, match="GET '/' was never closed") as record:
+            settled(self.leaky(SpyBody))
+
+        assert record[0].filename == __file__
+        [line] = caplog.records
+        assert line.name == "freedom_middleware.leaks"
+        assert "reported once for this place" in line.getMessage()
+
+    def test_where_warnings_are_errors_no_request_fails_for_it(self, caplog, monkeypatch):
+        unraisable = []
+        monkeypatch.setattr(
+            sys, "unraisablehook", lambda args: unraisable.append(args.exc_type)
+        )
+
+        respond(self.leaky(SpyBody))
+        exchange(CloseGuard(hello))
+
+        assert unraisable == [UnclosedBodyWarning]
+
+    def test_a_client_cannot_write_lines_into_the_log(self, told):
+        respond(self.leaky(SpyBody, told.append), make_environ("/a\nERROR forged\r\n"))
+        drain()
+
+        assert "\n" not in str(told[0])
+        assert r"'/a\nERROR forged\r\n'" in str(told[0])
+
+    def test_what_on_leak_raises_is_logged(self, caplog):
+        def fails(finding):
+            raise LookupError("on purpose")
+
+        with pytest.warns(UnclosedBodyWarning):
+            settled(self.leaky(SpyBody, fails))
+
+        assert "on_leak raised" in caplog.text
+        assert "LookupError: on purpose" in caplog.text
+
+    def test_a_report_that_cannot_be_made_fails_no_request(self, told, monkeypatch):
+        class Unspeakable(Exception):
+            def __repr__(self):
+                raise LookupError("on purpose")
+
+        unraisable = []
+        monkeypatch.setattr(
+            sys, "unraisablehook", lambda args: unraisable.append(args.exc_type)
+        )
+
+        respond(self.leaky(lambda: SpyBody(error=Unspeakable())))
+        respond(CloseGuard(hello))
+
+        assert unraisable == [LookupError]
+
+    def test_nothing_is_told_from_within_a_finalizer(self, told):
+        respond(self.leaky(SpyBody, told.append))
+
+        assert told == []
+        dropped.settle()
+        assert len(told) == 1
+
+    def test_without_repair_nothing_is_closed_and_all_is_reported(self, told):
+        body = SpyBody()
+
+        respond(self.leaky(lambda: body, told.append, repair=False))
+        drain()
+
+        assert body.closes == 0
+        assert told[0].repair == ""
+        assert "nobody closed it" in str(told[0])
+
+    def test_an_environment_variable_turns_repair_off(self, told, monkeypatch):
+        monkeypatch.setenv("FREEDOM_MIDDLEWARE_REPAIR", "0")
+        body = SpyBody()
+
+        respond(self.leaky(lambda: body, told.append))
+        drain()
+
+        assert body.closes == 0
+
+    def test_without_repair_an_explicit_close_still_closes(self):
+        body = SpyBody()
+
+        respond(self.leaky(lambda: body, repair=False)).close()
+
+        assert body.closes == 1
+
+
+class TestConstruction:
+    @pytest.mark.parametrize("options", [{"repair": "no"}, {"repair": 1}, {"on_leak": "print"}])
+    def test_an_option_it_does_not_know_is_refused(self, options):
+        with pytest.raises(OptionError, match=f"CloseGuard's {next(iter(options))} must be"):
+            CloseGuard(hello, **options)
+
+    def test_an_environment_variable_it_cannot_read_is_refused(self, monkeypatch):
+        monkeypatch.setenv("FREEDOM_MIDDLEWARE_REPAIR", "maybe")
+
+        with pytest.raises(OptionError, match="must be '0' or '1', got 'maybe'"):
+            CloseGuard(hello)
+
+    def test_what_is_no_application_is_refused(self):
+        with pytest.raises(ApplicationTypeError):
+            CloseGuard(42)
+
+    def test_it_takes_every_form_that_application_takes(self):
+        assert exchange(CloseGuard("freedom_middleware.testing:hello")).code == 200
+
+    def test_around_a_mount_it_guards_every_child(self, told):
+        site, shop = SpyBody(), SpyBody()
+        application = CloseGuard(
+            Mount(answering(site), {"/shop": answering(shop)}), on_leak=told.append
+        )
+
+        for path in ("/", "/shop"):
+            respond(application, make_environ(path))
+
+        assert (site.closes, shop.closes) == (1, 1)
