@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import sys
 
-from .asgi import adapt_asgi
 from .errors import ApplicationTypeError, OptionError
-from .lazy import Lazy
-from .settings import load_site, noticing
-from .targets import is_async, kind_of, load, module_of, takes
-from .tree import children_of, name_of
+from .targets import is_async, kind_of, name_of, takes
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Self
+    from typing import Any, Self
 
     from webob import Request, Response
 
+    from .lazy import Lazy
     from .wsgi import Body, Environ, StartResponse, WSGIApplication
 
     Target = WSGIApplication | Callable[..., Any] | str
 
-__all__ = ["Application"]
+__all__ = ["Application", "made_at"]
 
 
 class Application:
@@ -89,7 +85,10 @@ class Application:
     @property
     def kind(self) -> str:
         """What it was made of; see the class."""
-        return self.wsgi.kind if isinstance(self.wsgi, Lazy) else self._kind
+        if self._kind == "lazy":
+            lazy: Any = self.wsgi
+            return str(lazy.kind)
+        return self._kind
 
     def load(self) -> None:
         """Load a lazy application now; do nothing for any other.
@@ -99,8 +98,9 @@ class Application:
             ApplicationTypeError: What it names is no application.
             SettingsConflict: It is another Freedom site than the one that is loaded.
         """
-        if isinstance(self.wsgi, Lazy):
-            self.wsgi.load()
+        if self._kind == "lazy":
+            lazy: Any = self.wsgi
+            lazy.load()
 
     @classmethod
     def from_settings(cls, name: str, *, override: bool = False) -> Self:
@@ -114,6 +114,8 @@ class Application:
                 Settings are process-wide: it would serve the first site's pages.
             SettingsError: The settings module, or the framework, cannot be imported.
         """
+        from .settings import load_site
+
         return cls._made(load_site(name, override=override), "Freedom", name)
 
     @classmethod
@@ -172,6 +174,8 @@ class Application:
 
     def wsgi_children(self) -> Iterable[tuple[str, WSGIApplication]]:
         """Name what the adapted application is made of (see :mod:`freedom_middleware.tree`)."""
+        from .tree import children_of
+
         children = children_of(self.wsgi)
         if children and self.wsgi_name != name_of(self.wsgi):
             return [("", self.wsgi)]  # an import string stands above what it names
@@ -180,7 +184,11 @@ class Application:
 
 def _resolve(target: Target) -> tuple[str, WSGIApplication]:
     """Return the kind of *target*, and the PEP 3333 callable that serves it."""
-    found = load(target) if isinstance(target, str) else target
+    found: Any = target
+    if isinstance(target, str):
+        from .specs import load
+
+        found = load(target)
     if isinstance(found, Application):
         return found.kind, found.wsgi
     try:
@@ -189,10 +197,21 @@ def _resolve(target: Target) -> tuple[str, WSGIApplication]:
         if isinstance(target, str):
             raise ApplicationTypeError(f"{error} (from {target!r})") from None
         raise
-    return kind, adapt_asgi(found) if kind == "ASGI" else found
+    if kind == "ASGI":
+        from .asgi import adapt_asgi
+
+        found = adapt_asgi(found)
+    return kind, found
 
 
 def _lazy(spec: str) -> Lazy:
+    from contextlib import suppress
+    from importlib import import_module
+
+    from .lazy import Lazy
+    from .settings import noticing
+    from .specs import module_of
+
     module_name = module_of(spec)
 
     def prepare() -> None:
@@ -201,3 +220,9 @@ def _lazy(spec: str) -> Lazy:
             import_module(module_name)
 
     return Lazy(spec, prepare, lambda: _resolve(spec))
+
+
+def made_at(depth: int = 2) -> str:
+    """Return ``FILE:LINE`` of the code that called the function that calls this."""
+    frame = sys._getframe(depth)
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -13,14 +13,15 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from typing import TYPE_CHECKING, Any
 
 from .environ import request_line, url_query
 from .errors import ApplicationError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+    from typing import Any
 
     from .wsgi import Body, Environ, StartResponse, WSGIApplication
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from . import dropped
 from .dropped import waiting
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, NoReturn, SupportsIndex
 
     from .dropped import Ledger, Thread
     from .wsgi import Body, Environ

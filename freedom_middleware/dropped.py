@@ -27,19 +27,29 @@ import threading
 from collections import deque
 from threading import get_ident
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
 
 from .environ import request_line
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
+    from typing import Any, Protocol
 
     from .findings import Finding
     from .wsgi import Environ
 
+    class Claim(Protocol):
+        """What a guarded body remembers: the right to close, and where it was opened."""
+
+        _pending: list[Any]
+        _thread: Thread
+        _serial: int
+        _environ: Environ
+        _ledger: Ledger
+
+
 __all__ = [
-    "Claim",
     "Drop",
     "Ledger",
     "Thread",
@@ -235,16 +245,6 @@ class Drop:
         finding = Finding("close-lost", request, where, self.repair, self.error)
         self._ledger.count(self.repair)
         self._ledger.tell(finding, filename, line)
-
-
-class Claim(Protocol):
-    """What a guarded body remembers: the right to close, and where it was opened."""
-
-    _pending: list[Any]
-    _thread: Thread
-    _serial: int
-    _environ: Environ
-    _ledger: Ledger
 
 
 waiting: deque[Drop] = deque()

@@ -9,8 +9,7 @@ Source: PEP 3333, "Unicode Issues" and "environ Variables".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .wsgi import Environ
 

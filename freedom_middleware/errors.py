@@ -11,13 +11,14 @@ __all__ = [
     "ApplicationTypeError",
     "FreedomError",
     "MountError",
-    "MountTypeError",
     "MountWarning",
     "OptionError",
     "ServeError",
     "SettingsConflict",
     "SettingsError",
     "SettingsWarning",
+    "TableError",
+    "TableTypeError",
     "UnclosedBodyWarning",
 ]
 
@@ -46,12 +47,16 @@ class SettingsConflict(FreedomError, RuntimeError):
     """Two Freedom sites in one process: the second would silently serve the first."""
 
 
-class MountError(FreedomError, ValueError):
+class TableError(FreedomError, ValueError):
+    """A dispatcher's table breaks its rule: a key is given twice, or is none."""
+
+
+class TableTypeError(TableError, TypeError):
+    """A dispatcher's table, or a key in it, is of a type that cannot be one."""
+
+
+class MountError(TableError):
     """A mount prefix breaks the routing rule."""
-
-
-class MountTypeError(MountError, TypeError):
-    """A mount table or a prefix is of a type that cannot be one."""
 
 
 class ServeError(FreedomError, OSError):

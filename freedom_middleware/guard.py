@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from . import dropped
-from .application import Application
+from .application import Application, made_at
 from .body import GuardedBody, guard_file
 from .dropped import waiting
 from .errors import OptionError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -124,7 +124,9 @@ def CloseGuard(  # noqa: N802 - reads as the layer that it makes
 
     dropped.guarded_calls.add(guarded.__code__)
     guarded.__name__ = guarded.__qualname__ = "CloseGuard"
-    vars(guarded).update(ledger=ledger, wsgi_children=lambda: [("", child)])
+    vars(guarded).update(
+        ledger=ledger, wsgi_children=lambda: [("", child)], wsgi_made_at=made_at()
+    )
     return guarded
 
 

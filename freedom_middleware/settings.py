@@ -13,12 +13,13 @@ import threading
 import warnings
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from .errors import SettingsConflict, SettingsError, SettingsWarning
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from .wsgi import WSGIApplication
 

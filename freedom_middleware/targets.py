@@ -1,204 +1,38 @@
-"""What can serve: load what an import string names, and tell WSGI from ASGI.
+"""What can serve: tell WSGI from ASGI, and both from what is neither.
 
-``ast`` and ``inspect`` are imported where they are used: they would double what
-``import freedom_middleware`` costs.
+``inspect`` is imported where it is used: it would double what ``import freedom_middleware``
+costs.
 """
 
 from __future__ import annotations
 
 import functools
-import importlib
-import sys
 import types
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
 
-from .errors import ApplicationError, ApplicationTypeError, FreedomError
-from .settings import is_missing, noticing
+from .errors import ApplicationTypeError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import inspect
     from collections.abc import Iterator
+    from typing import Any, Literal
 
-__all__ = ["Kind", "is_async", "kind_of", "load", "module_of", "takes"]
+    Kind = Literal["WSGI", "ASGI"]
 
-Kind = Literal["WSGI", "ASGI"]
-
-Arguments = tuple[list[Any], dict[str, Any]]
-
-_FORMS = (
-    "'pkg.mod', 'pkg.mod:attribute', 'pkg.mod:factory()' or 'pkg.mod:factory(\"x\", key=1)'"
-    " with literals only"
-)
+__all__ = ["is_async", "kind_of", "name_of", "one_line", "shown", "takes"]
 
 
-def load(spec: str) -> Any:
-    """Return the object that an import string names; a factory is called.
+def name_of(application: object) -> str:
+    """Return what a user would call *application*.
 
-    Args:
-        spec: ``"pkg.mod"`` (its ``application``), ``"pkg.mod:attribute"``, or a call with
-            literals only: ``"pkg.mod:factory('x', key=1)"``.  The form is gunicorn's.
-
-    Raises:
-        ApplicationError: The string has another form, names nothing, or what it names
-            raised, ``SystemExit`` included; the exception is its cause.
+    >>> name_of(print)
+    'print'
     """
-    module_name, names, arguments = _parse(spec)
-    with noticing(spec):
-        found = _import(spec, module_name)
-        for index, name in enumerate(names):
-            with _telling("application's attribute must be readable without an error", spec):
-                try:
-                    found = getattr(found, name)
-                except AttributeError as error:
-                    message = _no_attribute(spec, module_name, found, names[: index + 1])
-                    raise ApplicationError(message) from error
-        return found if arguments is None else _call(spec, found, arguments)
-
-
-def module_of(spec: str) -> str:
-    """Return the module that an import string names, without importing it.
-
-    Raises:
-        ApplicationError: The string has another form.
-    """
-    return _parse(spec)[0]
-
-
-def _parse(spec: str) -> tuple[str, list[str], Arguments | None]:
-    """Split an import string into a module, attributes, and the arguments of a factory."""
-    import ast
-
-    wrong = ApplicationError(f"import string must have the form {_FORMS}, got {spec!r}")
-    module_name, colon, expression = spec.partition(":")
-    if not all(part.isidentifier() for part in module_name.split(".")):
-        raise wrong
-    arguments: Arguments | None = None
-    names: list[str] = []
-    try:
-        node = ast.parse(expression if colon else "application", mode="eval").body
-        if isinstance(node, ast.Call):
-            keywords = {word.arg or "": ast.literal_eval(word.value) for word in node.keywords}
-            if "" in keywords or len(keywords) != len(node.keywords):
-                raise wrong  # f(**{}) and f(a=1, a=2)
-            arguments = [ast.literal_eval(argument) for argument in node.args], keywords
-            node = node.func
-        while isinstance(node, ast.Attribute):
-            names.insert(0, node.attr)
-            node = node.value
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        raise wrong from None  # all of them come from text that is no expression of ours
-    if not isinstance(node, ast.Name):
-        raise wrong
-    return module_name, [node.id, *names], arguments
-
-
-def _import(spec: str, module_name: str) -> Any:
-    with _telling("application's module must import without an error", spec):
-        try:
-            return importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if not is_missing(error, module_name):
-                raise
-            parent, _, last = module_name.rpartition(".")
-            if last == "py" or hasattr(sys.modules.get(parent), last):
-                meant = spec.replace(".py", "", 1) if last == "py" else f"{parent}:{last}"
-                hint = f"Did you mean {meant!r}?"
-            else:
-                hint = "Is the folder that holds it the working directory, or on sys.path?"
-            raise ApplicationError(
-                "application must name a module that can be imported, got"
-                f" {spec!r}: {error}. {hint}"
-            ) from error
-
-
-def _no_attribute(spec: str, module_name: str, found: Any, names: list[str]) -> str:
-    import difflib
-
-    *path, name = names
-    owner = ".".join(path) or module_name
-    candidates = [candidate for candidate in dir(found) if not candidate.startswith("_")]
-    likely = difflib.get_close_matches(name, candidates) + [
-        usual
-        for usual in ("application", "app", "create_app", "make_app")
-        if usual in candidates
-    ]
-    if getattr(getattr(found, "__spec__", None), "_initializing", False):
-        hint = f". {owner} is still being imported; does it ask for itself?"
-    elif "ROOT_URLCONF" in candidates:
-        hint = f". It is a settings module: Application.from_settings({owner!r})"
-    elif likely:
-        hint = f". Did you mean {likely[0]!r}?"
-    else:
-        hint = ""
-    return (
-        f"application must name an attribute that exists, got {spec!r}: {owner} has no"
-        f" {name!r}{hint}"
-    )
-
-
-def _call(spec: str, factory: Any, arguments: Arguments) -> Any:
-    if not callable(factory):
-        raise ApplicationError(
-            f"factory must be callable, got {_shown(factory)} from {spec!r};"
-            " without the brackets it is taken as it is"
-        )
-    positional, keyword = arguments
-    with _telling("factory must return an application", spec):
-        made = factory(*positional, **keyword)
-    if isinstance(made, types.CoroutineType):
-        made.close()
-        raise ApplicationError(
-            f"factory must not be async, got {_shown(factory)} from {spec!r}; there is no"
-            " event loop yet to wait for it"
-        )
-    return made
-
-
-@contextmanager
-def _telling(rule: str, spec: str) -> Iterator[None]:
-    """Say in one line what somebody's code raised, and where.
-
-    A module that ends the process when it is imported is a script; without this a server
-    would end without a word.
-    """
-    try:
-        yield
-    except FreedomError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise ApplicationError(f"{rule}, got {_raised(error)} from {spec!r}") from error
-
-
-def _raised(error: BaseException) -> str:
-    """Describe an exception in one line, with the place that raised it."""
-    import traceback
-
-    text, place = str(error), ""
-    if isinstance(error, SyntaxError):
-        text, place = error.msg, f" ({error.filename}:{error.lineno})"
-    else:
-        for frame, line in traceback.walk_tb(error.__traceback__):
-            filename = frame.f_code.co_filename
-            if filename not in _OURS and not filename.startswith("<frozen importlib"):
-                place = f" ({filename}:{line})"
-    colon = ": " if text else ""
-    return f"{type(error).__name__}{colon}{_one_line(text)}{place}"
-
-
-_OURS = (__file__, importlib.__file__)
-
-
-def _shown(thing: object) -> str:
-    try:
-        return _one_line(repr(thing))
-    except Exception:  # noqa: BLE001 - somebody's __repr__
-        return object.__repr__(thing)
-
-
-def _one_line(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= 300 else f"{line[:297]}..."
+    for attribute in ("wsgi_name", "__qualname__"):
+        name = getattr(application, attribute, None)
+        if isinstance(name, str):
+            return name
+    return type(application).__qualname__
 
 
 def kind_of(target: Any) -> Kind:
@@ -216,7 +50,7 @@ def kind_of(target: Any) -> Kind:
     if not callable(target):
         raise ApplicationTypeError(
             "application must be a WSGI or ASGI callable, an import string or an"
-            f" Application, got {_shown(target)}"
+            f" Application, got {shown(target)}"
         )
     if isinstance(target, type):
         return _kind_of_class(target)
@@ -227,7 +61,7 @@ def kind_of(target: Any) -> Kind:
             return "ASGI"
     else:
         return "WSGI"
-    rule = f"application must take (environ, start_response), got {_shown(target)}, which"
+    rule = f"application must take (environ, start_response), got {shown(target)}, which"
     if takes(call, 0):
         raise ApplicationTypeError(
             f"{rule} needs no argument and looks like a factory: call it, or write"
@@ -236,7 +70,7 @@ def kind_of(target: Any) -> Kind:
     if takes(call, 2) and not (takes(call, 3) and is_async(call)):
         if is_async(target):
             raise ApplicationTypeError(
-                f"WSGI application must not be async, got {_shown(target)}; an ASGI one"
+                f"WSGI application must not be async, got {shown(target)}; an ASGI one"
                 " takes (scope, receive, send)"
             )
         return "WSGI"
@@ -343,3 +177,17 @@ def _wrapped(call: Any) -> Any:
         return inner
     method = _method(call)
     return _wrapped(method) if isinstance(method, types.MethodType) else None
+
+
+def shown(thing: object) -> str:
+    """Return somebody's object as it may stand in a message: one line, whatever its repr."""
+    try:
+        return one_line(repr(thing))
+    except Exception:  # noqa: BLE001 - somebody's __repr__
+        return object.__repr__(thing)
+
+
+def one_line(text: str) -> str:
+    """Return *text* on one line, cut where it gets too long to read."""
+    line = " ".join(text.split())
+    return line if len(line) <= 300 else f"{line[:297]}..."

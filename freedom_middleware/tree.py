@@ -1,8 +1,15 @@
 """The children of an application: one finder for routes, explain and check.
 
-An object names its children with the *children protocol*: a method ``wsgi_children()``
-that returns pairs of a label and an application.  A label says when the child is chosen,
-such as the prefix of a mount; it is ``""`` for the one child of a layer.
+An object shows itself with the *children protocol*, every part of which may be left out:
+
+``wsgi_children()``
+    returns pairs of a label and an application.  A label says when the child is chosen,
+    such as the prefix of a mount; it is ``""`` for the one child of a layer.
+``wsgi_choices(environ)``
+    returns, for one request, the children that it would be given to: one :class:`Choice`,
+    or several where the answers decide, as in a cascade.  It changes nothing.
+``wsgi_name``, ``wsgi_made_at``
+    are what its user calls it, and ``FILE:LINE`` of the line that made it.
 """
 
 from __future__ import annotations
@@ -10,12 +17,33 @@ from __future__ import annotations
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
+from .targets import name_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from .wsgi import WSGIApplication
+    from .wsgi import Environ, WSGIApplication
 
-__all__ = ["Node", "children_of", "draw", "name_of", "walk"]
+__all__ = ["Choice", "Node", "children_of", "draw", "name_of", "walk"]
+
+
+class Choice(NamedTuple):
+    """A child that a request would be given to, and why.
+
+    Attributes:
+        label: Its label among the children.
+        application: The child, or what answers in its place, such as a 404.
+        environ: What the application would see; the request's own is left as it is.
+        reason: Why, for people to read: ``"prefix /shop"``.
+        near_misses: Labels of children that look as if they should have been chosen, each
+            with the reason why they were not.
+    """
+
+    label: str
+    application: WSGIApplication
+    environ: Environ
+    reason: str
+    near_misses: tuple[tuple[str, str], ...] = ()
 
 
 class Node(NamedTuple):
@@ -38,19 +66,6 @@ def children_of(application: WSGIApplication) -> Iterable[tuple[str, WSGIApplica
     """Return the labelled children of *application*, none for a leaf."""
     children = getattr(application, "wsgi_children", None)
     return () if children is None else tuple(children())
-
-
-def name_of(application: object) -> str:
-    """Return what a user would call *application*.
-
-    >>> name_of(print)
-    'print'
-    """
-    for attribute in ("wsgi_name", "__qualname__"):
-        name = getattr(application, attribute, None)
-        if isinstance(name, str):
-            return name
-    return type(application).__qualname__
 
 
 def walk(application: WSGIApplication) -> Iterator[Node]:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from freedom_middleware import Application, CloseGuard, Mount
 from freedom_middleware.errors import ApplicationError, ApplicationTypeError, FreedomError
-from freedom_middleware.targets import is_async, kind_of, load, takes
+from freedom_middleware.specs import load
+from freedom_middleware.targets import is_async, kind_of, takes
 from freedom_middleware.testing import hello
 
 SHOP = """\
@@ -341,7 +342,7 @@ class TestAttributeThatIsMissing:
         )
 
     def test_a_module_that_asks_for_itself_is_told_so(self, write):
-        write("mirror.py", "from freedom_middleware.targets import load\nload('mirror')\n")
+        write("mirror.py", "from freedom_middleware.specs import load\nload('mirror')\n")
 
         assert refusal("mirror").endswith(
             "mirror has no 'application'. mirror is still being imported; does it ask for"

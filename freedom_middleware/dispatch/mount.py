@@ -2,125 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Collection, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Mapping
 
-from ..application import Application
-from ..environ import native, script_name_of, url_path, url_query
-from ..errors import (
-    ApplicationError,
-    ApplicationTypeError,
-    MountError,
-    MountTypeError,
-    MountWarning,
-    OptionError,
-    SettingsConflict,
-    SettingsError,
-)
+from ..application import Application, made_at
+from ..environ import native, script_name_of, text, url_path, url_query
+from ..errors import MountError, MountWarning, OptionError, TableTypeError
+from .table import MOUNTED, Table, check_passing, not_found, read_table
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Collection, Iterator
+    from typing import Any
 
     from ..application import Target
+    from ..tree import Choice
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
+    from .shapes import MountedApplications
 
     _Heads = dict[str, tuple[WSGIApplication | None, dict[str, "_Branch"]]]
 
-__all__ = ["MOUNTED", "Mount", "MountTable", "MountedApplications", "not_found"]
-
-MOUNTED = "freedom_middleware.mounted"
-"""The environ key that holds where the chosen application is mounted: its SCRIPT_NAME."""
-
-
-def not_found(environ: Environ, start_response: StartResponse) -> Body:
-    """Answer 404, with a body that lists and reflects nothing."""
-    page = b"404 Not Found\n"
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(page))),
-    ]
-    start_response("404 Not Found", headers)
-    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [page]
-
-
-vars(not_found)["wsgi_name"] = "404 Not Found"
-
-
-class MountTable(MutableMapping[str, Application]):
-    """The mounts of one Mount, by prefix; they may change while requests are served.
-
-    A request sees the table as it was before a change or after it, never between; so does
-    one that comes during :meth:`replace`.  Responses that are being sent are not touched.
-    Whatever cannot be mounted raises as in :func:`~freedom_middleware.Mount`, and changes
-    nothing.
-
-    >>> from freedom_middleware.testing import exchange, hello
-    >>> site = Mount(None, {})
-    >>> site.mounts["/hello"] = hello
-    >>> exchange(site, "/hello").code, list(site.mounts)
-    (200, ['/hello'])
-    """
-
-    __slots__ = ("_changing", "_mounts", "_publish")
-
-    def __init__(
-        self,
-        mounts: dict[str, Application],
-        publish: Callable[[Mapping[str, Application]], None],
-    ) -> None:
-        self._mounts = mounts
-        self._publish = publish
-        self._changing = threading.Lock()
-
-    def __getitem__(self, prefix: str) -> Application:
-        return self._mounts[_normalise(prefix)]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._mounts)
-
-    def __len__(self) -> int:
-        return len(self._mounts)
-
-    def __setitem__(self, prefix: str, application: Target) -> None:
-        child = _read({prefix: application})
-        with self._changing:
-            self._replace({**self._mounts, **child})
-
-    def __delitem__(self, prefix: str) -> None:
-        normal = _normalise(prefix)
-        with self._changing:
-            if normal not in self._mounts:
-                raise KeyError(
-                    f"mount to remove must be one of {sorted(self._mounts)}, got {prefix!r}"
-                )
-            self._replace({p: child for p, child in self._mounts.items() if p != normal})
-
-    def replace(self, mounts: Mapping[str, Target]) -> None:
-        """Mount these applications, and no others, at one stroke."""
-        table = _read(mounts)
-        with self._changing:
-            self._replace(table)
-
-    def _replace(self, mounts: dict[str, Application]) -> None:
-        if "" in mounts:
-            raise MountError("mount at the root cannot be changed; only the prefixes can")
-        self._publish(mounts)
-        self._mounts = mounts
-
-    def __repr__(self) -> str:
-        return f"<MountTable {', '.join(self._mounts) or 'of nothing'}>"
-
-
-class MountedApplications(Protocol):
-    """What :func:`~freedom_middleware.Mount` returns: an application, and its table."""
-
-    mounts: MountTable
-
-    def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
-        """Serve one request (PEP 3333)."""
-        ...
+__all__ = ["Mount"]
 
 
 def Mount(  # noqa: N802 - reads as the application that it makes
@@ -138,7 +40,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
     sends is compared byte for byte: no path is decoded, folded or resolved.
 
     The table can be changed while requests are served: see
-    :class:`~freedom_middleware.dispatch.mount.MountTable`, which is
+    :class:`~freedom_middleware.dispatch.table.Table`, which is
     the attribute ``mounts`` of what is returned.  That is a plain function: nothing stands
     between the server and the dispatch.
 
@@ -166,9 +68,9 @@ def Mount(  # noqa: N802 - reads as the application that it makes
         The application, with its table as the attribute ``mounts``.
 
     Raises:
-        MountError: A prefix does not start with ``/``, holds ``?``, ``#`` or ``//``, or
-            is given twice.
-        MountTypeError: The table is no mapping, or a prefix is not text.
+        MountError: A prefix does not start with ``/``, or holds ``?``, ``#`` or ``//``.
+        TableError: A prefix is given twice.
+        TableTypeError: The table is no mapping, or a prefix is not text.
         OptionError: *back* or *slash* cannot be understood.
         ApplicationError, ApplicationTypeError: A child is not an application.
 
@@ -184,16 +86,11 @@ def Mount(  # noqa: N802 - reads as the application that it makes
     """
     slip = f"{application!r}: ..." if isinstance(application, str) else "..."
     if isinstance(application, Mapping) or slip.startswith("'/"):
-        raise MountTypeError(
+        raise TableTypeError(
             f"Mount's application must be an application or None, got {application!r};"
             f" write Mount(None, {{{slip}}})"
         )
-    if not isinstance(back, (tuple, list, set, frozenset)) or not all(
-        isinstance(key, str) for key in back
-    ):
-        raise OptionError(f"Mount's back must be a tuple of environ keys, got {back!r}")
-    if not isinstance(share, bool):
-        raise OptionError(f"Mount's share must be True or False, got {share!r}")
+    keys = check_passing("Mount", back, share)
     if slash not in (None, "redirect"):
         raise OptionError(f"Mount's slash must be None or 'redirect', got {slash!r}")
     default = None if application is None else Application(application)
@@ -206,7 +103,6 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             )
         default = children.pop("")
     redirect = slash == "redirect"
-    keys = tuple(back)
     heads = _compile(default, children)
 
     def dispatch(environ: Environ, start_response: StartResponse) -> Body:
@@ -259,19 +155,28 @@ def Mount(  # noqa: N802 - reads as the application that it makes
         finally:
             del body  # as in CloseGuard: a traceback may keep this frame
 
-    def publish(mounts: Mapping[str, Application]) -> None:
+    def publish(mounts: dict[str, Application]) -> None:
         nonlocal heads
         heads = _compile(default, mounts)
 
-    table = MountTable(children, publish)
+    table = Table("mount", children, normalise=_normalise, read=_read, publish=publish)
 
     def name_children() -> Iterator[tuple[str, WSGIApplication]]:
         yield from table.items()
         yield "*", default or not_found
 
+    def choose(environ: Environ) -> list[Choice]:
+        return [_explain(environ, default or not_found, table, redirect)]
+
     dispatch.__name__ = dispatch.__qualname__ = "Mount"
-    vars(dispatch).update(mounts=table, wsgi_children=name_children)
-    return cast("MountedApplications", dispatch)
+    vars(dispatch).update(
+        mounts=table,
+        wsgi_children=name_children,
+        wsgi_choices=choose,
+        wsgi_made_at=made_at(),
+    )
+    mounted: Any = dispatch
+    return mounted  # type: ignore[no-any-return]
 
 
 class _Branch:
@@ -336,38 +241,60 @@ def _redirect(environ: Environ, prefix: str, start_response: StartResponse) -> B
     return []
 
 
+def _explain(
+    environ: Environ, default: WSGIApplication, table: Table, redirect: bool
+) -> Choice:
+    """Say which child is chosen, in the plainest way: by trying every prefix."""
+    from ..tree import Choice
+
+    path_info = environ.get("PATH_INFO", "")
+    chosen, misses = "", []
+    for prefix in sorted(table, key=lambda prefix: len(native(prefix))):
+        raw = native(prefix)
+        if path_info == raw or path_info.startswith(raw + "/"):
+            chosen = prefix
+        elif miss := _near_miss(prefix, text(path_info)):
+            misses.append((prefix, miss))
+    child = environ.copy()
+    child["SCRIPT_NAME"] = script_name_of(environ)
+    if not chosen:
+        return Choice("*", default, child, "default: no prefix matches", tuple(misses))
+    if redirect and path_info == native(chosen):
+        return Choice(chosen, _redirecting, child, "prefix, without its slash", tuple(misses))
+    child["SCRIPT_NAME"] += native(chosen)
+    child["PATH_INFO"] = path_info.removeprefix(native(chosen))
+    child[MOUNTED] = child["SCRIPT_NAME"]
+    return Choice(chosen, table[chosen], child, "longest prefix that matches", tuple(misses))
+
+
+def _near_miss(prefix: str, path: str) -> str | None:
+    if path.startswith(prefix):
+        segments = path[: path.find("/", len(prefix))] if "/" in path[len(prefix) :] else path
+        return f"{segments!r} does not end at a segment boundary"
+    folded = "/" + "/".join(filter(None, path.split("/")))
+    for seen, reason in [
+        (path.lower(), "the path differs in upper and lower case"),
+        (folded, "the path has an empty segment ('//'), which is never folded"),
+    ]:
+        if f"{seen}/".startswith(f"{prefix if seen is folded else prefix.lower()}/"):
+            return reason
+    return None
+
+
+def _redirecting(environ: Environ, start_response: StartResponse) -> Body:
+    return _redirect(environ, environ["PATH_INFO"], start_response)
+
+
+vars(_redirecting)["wsgi_name"] = "308 Permanent Redirect"
+
+
 def _read(mounts: Mapping[str, Target]) -> dict[str, Application]:
-    """Check a table that a user wrote: prefixes normalised, each child an Application."""
-    if not isinstance(mounts, Mapping):
-        raise MountTypeError(
-            f"mounts must be a mapping of prefixes to applications, got {mounts!r};"
-            " write Mount(application, {'/prefix': ...})"
-        )
-    written: dict[str, str] = {}
-    table: dict[str, Application] = {}
-    for prefix, target in mounts.items():
-        normal = _normalise(prefix)
-        if normal in table:
-            raise MountError(
-                f"mount prefixes must differ, got {written[normal]!r} and {prefix!r}, which"
-                f" are both {normal!r}"
-            )
-        written[normal] = prefix
-        try:
-            table[normal] = Application(target)
-        except (
-            ApplicationError,
-            ApplicationTypeError,
-            SettingsConflict,
-            SettingsError,
-        ) as error:
-            raise type(error)(f"mount {prefix!r}: {error}") from error
-    return table
+    return read_table("mount", _normalise, "Mount(application, {'/shop': ...})", mounts)
 
 
 def _normalise(prefix: str) -> str:
     if not isinstance(prefix, str):
-        raise MountTypeError(f"mount prefix must be text, got {prefix!r}; write '/shop'")
+        raise TableTypeError(f"mount prefix must be text, got {prefix!r}; write '/shop'")
     normal = prefix.rstrip("/")
     if normal and not normal.startswith("/"):
         raise MountError(
@@ -389,7 +316,7 @@ def _normalise(prefix: str) -> str:
             f"mount prefix {prefix!r} begins with '//': only a request for exactly that"
             f" matches, and most proxies fold it; {normal[1:]!r} was probably meant",
             MountWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     try:
         native(normal)

@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from paste.urlmap import URLMap
 
 from freedom_middleware import Application, Mount
-from freedom_middleware.dispatch.mount import MOUNTED
+from freedom_middleware.dispatch.table import MOUNTED
 from freedom_middleware.environ import native
 from freedom_middleware.errors import (
     ApplicationError,
     ApplicationTypeError,
     MountError,
-    MountTypeError,
     MountWarning,
     OptionError,
+    TableError,
+    TableTypeError,
 )
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 
@@ -334,7 +335,7 @@ class TestConstruction:
 
     @pytest.mark.parametrize("prefix", [b"/shop", None, 7, ("/shop",)])
     def test_a_prefix_that_is_no_text_is_refused(self, prefix):
-        with pytest.raises(MountTypeError, match="mount prefix must be text, got"):
+        with pytest.raises(TableTypeError, match="mount prefix must be text, got"):
             Mount(None, {prefix: hello})
 
     @pytest.mark.parametrize(
@@ -342,7 +343,7 @@ class TestConstruction:
         [{"/a": hello, "/a/": hello}, {"/": hello, "": hello}, {"//": hello, "/": hello}],
     )
     def test_two_prefixes_that_are_one_are_refused(self, table):
-        with pytest.raises(MountError, match="mount prefixes must differ"):
+        with pytest.raises(TableError, match="mounts must differ"):
             Mount(None, table)
 
     def test_the_root_is_given_once(self):
@@ -350,16 +351,16 @@ class TestConstruction:
             Mount(hello, {"/": hello})
 
     def test_the_likely_slip_shows_the_right_call(self):
-        with pytest.raises(MountTypeError, match=r"write Mount\(None, \{'/shop': ...\}\)"):
+        with pytest.raises(TableTypeError, match=r"write Mount\(None, \{'/shop': ...\}\)"):
             Mount("/shop", hello)
 
     @pytest.mark.parametrize("table", [hello, [("/a", hello)], None, "/a"])
     def test_a_table_that_is_no_mapping_is_refused(self, table):
-        with pytest.raises(MountTypeError, match="mounts must be a mapping"):
+        with pytest.raises(TableTypeError, match="mounts must be a mapping"):
             Mount(None, table)
 
     def test_a_mapping_as_application_is_refused(self):
-        with pytest.raises(MountTypeError, match=r"write Mount\(None, "):
+        with pytest.raises(TableTypeError, match=r"write Mount\(None, "):
             Mount({"/shop": hello}, {})
 
     def test_a_child_that_is_no_application_is_named_by_its_prefix(self):
@@ -397,8 +398,8 @@ class TestConstruction:
         mount = Mount(hello, {"/a": hello})
 
         assert repr(mount).startswith("<function Mount at ")
-        assert repr(mount.mounts) == "<MountTable /a>"
-        assert repr(Mount(None, {}).mounts) == "<MountTable of nothing>"
+        assert repr(mount.mounts) == "<Table /a>"
+        assert repr(Mount(None, {}).mounts) == "<Table of nothing>"
 
 
 class TestChange:
@@ -430,7 +431,7 @@ class TestChange:
         assert "/c" not in mounts
 
     def test_the_root_cannot_be_changed(self):
-        with pytest.raises(MountError, match="root cannot be changed"):
+        with pytest.raises(TableError, match="mount '' must not be given here"):
             Mount(None, {}).mounts["/"] = hello
 
     def test_removing_what_is_not_mounted_says_what_is(self):

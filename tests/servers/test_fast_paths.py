@@ -113,7 +113,8 @@ def sent_by_the_kernel(server, variant, folder):
         answer = site.get("/file/")
     assert (answer.status, len(answer.body)) == (200, SIZE)
     deadline = time.monotonic() + TRACE_SECONDS
-    while f"{site.process.pid} +++" not in trace.read_text():  # written when it has ended
+    ended = re.compile(rf"^{site.process.pid} +\+\+\+ ", re.MULTILINE)  # a short id is padded
+    while not ended.search(trace.read_text()):
         assert time.monotonic() < deadline, trace.read_text()
         time.sleep(0.01)
     return sum(map(int, re.findall(r"sendfile.*\) += (\d+)", trace.read_text())))

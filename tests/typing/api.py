@@ -7,7 +7,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from webob import Request, Response
 
 from freedom_middleware import Application, CloseGuard, Mount
-from freedom_middleware.dispatch.mount import MountTable
+from freedom_middleware.dispatch.table import Table
 from freedom_middleware.findings import Finding
 from freedom_middleware.serve import Server
 from freedom_middleware.testing import Exchange, exchange
@@ -36,7 +36,7 @@ assert_type(Application.from_view(view), Application)
 assert_type(Application("shop:app", name="shop"), Application)
 
 mount = Mount(site, {"/a": plain, "/b": generator, "/c": "c:app", "/d": Application(plain)})
-assert_type(mount.mounts, MountTable)
+assert_type(mount.mounts, Table)
 mount.mounts["/e"] = plain
 mount.mounts.replace({"/f": plain})
 del mount.mounts["/f"]
