@@ -1,8 +1,11 @@
 """How the pages are built: Sphinx, furo and MyST, from this folder and the docstrings."""
 
 import re
+import sys
+import tempfile
 import typing
 from importlib import import_module
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import version as version_of
 from pathlib import Path
 
@@ -35,6 +38,9 @@ nitpicky = True
 nitpick_ignore = [
     # A NamedTuple keeps the annotations of its fields as text, and knows no module for it.
     ("py:class", "WSGIApplication"),
+    ("py:class", "Environ"),
+    # What a guarded body looks like from inside, for type checkers only.
+    ("py:class", "freedom_middleware.dropped.Claim"),
 ]
 nitpick_ignore_regex = [
     # Other people's names: without intersphinx there is nothing to link them to.
@@ -48,13 +54,31 @@ html_static_path = ["_static"]
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-# The package imports the names in its annotations for type checkers only.  Sphinx wants to
-# know what they stand for, so it is told that it is one while it imports what it documents.
+
+# The package imports the names in its annotations for type checkers only, and most of it
+# not even ``typing``.  Sphinx wants to know what they stand for, so it is told that it is a
+# type checker while it imports what it documents.
+def import_as_type_checkers_do(modules):
+    """Import *modules* with ``TYPE_CHECKING`` true, whoever defines it."""
+    compile_source = SourceFileLoader.source_to_code
+
+    def source_to_code(loader, data, path, **options):
+        if loader.name.startswith("freedom_middleware"):
+            data = data.replace(b"TYPE_CHECKING = False", b"TYPE_CHECKING = True")
+        return compile_source(loader, data, path, **options)
+
+    with tempfile.TemporaryDirectory() as sys.pycache_prefix:  # or it is not compiled anew
+        SourceFileLoader.source_to_code = source_to_code
+        typing.TYPE_CHECKING = True
+        for module in modules:
+            import_module(module)
+        typing.TYPE_CHECKING = False
+        SourceFileLoader.source_to_code = compile_source
+    sys.pycache_prefix = None
+
+
 reference = Path(__file__).with_name("reference.md").read_text(encoding="utf-8")
-typing.TYPE_CHECKING = True
-for module in re.findall(r"automodule:: (\S+)", reference):
-    import_module(module)
-typing.TYPE_CHECKING = False
+import_as_type_checkers_do(re.findall(r"automodule:: (\S+)", reference))
 
 
 def keep_colons(app, what, name, obj, options, lines):
