@@ -9,6 +9,7 @@ from .targets import is_async, kind_of, name_of, takes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable
     from typing import Any, Self
 
@@ -43,8 +44,8 @@ class Application:
 
     Attributes:
         wsgi: The PEP 3333 callable that requests go to.
-        kind: ``"WSGI"``, ``"ASGI"``, ``"Freedom"`` or ``"view"``; ``"lazy"`` until a lazy
-            one is loaded.
+        kind: ``"WSGI"``, ``"ASGI"``, ``"Freedom"``, ``"view"``, ``"files"`` or
+            ``"redirect"``; ``"lazy"`` until a lazy one is loaded.
 
     Raises:
         ApplicationError: The import string names nothing, or loading it failed.
@@ -158,6 +159,76 @@ class Application:
             return response(environ, start_response)
 
         return cls._made(wsgi, "view", name)
+
+    @classmethod
+    def from_directory(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        index: str | None = None,
+        max_age_seconds: int | None = None,
+    ) -> Self:
+        """Return an application that serves the files in a folder, and those below it.
+
+        Files are looked at when they are asked for: one that was added is served, one that
+        was removed is not.  Ranges and conditional requests are answered, and the server's
+        own ``wsgi.file_wrapper`` sends a whole file.
+
+        A name that begins with a dot, a path with ``..``, ``//`` or a backslash, a link to
+        what is outside of the folder, and a pipe or a device are answered as what is not
+        there: 404.  Folders are not listed.
+
+        Args:
+            path: The folder.  What is relative is resolved now, a link at each request.
+            index: The file that answers for a folder, such as ``"index.html"``; the folder
+                without a slash at its end is then redirected to it.  None answers 404.
+            max_age_seconds: How long a browser or a proxy may use its copy without asking;
+                None leaves it to them.
+
+        Raises:
+            OptionError: *path* is not a folder that exists, or an option cannot be
+                understood.
+
+        Source: RFC 9110, sections 13 and 14.
+
+        >>> from freedom_middleware.testing import exchange
+        >>> import os
+        >>> folder = Application.from_directory(os.path.dirname(__file__))
+        >>> exchange(folder, "/py.typed").status, exchange(folder, "/../LICENSE").status
+        ('200 OK', '404 Not Found')
+        """
+        from .files import serve_files
+
+        files = serve_files(path, index=index, max_age_seconds=max_age_seconds)
+        return cls._made(files, "files", str(path))
+
+    @classmethod
+    def from_redirect(cls, url: str, *, permanent: bool = False) -> Self:
+        """Return an application that redirects to *url*, method, rest and query kept.
+
+        Mounted under ``/old``, ``from_redirect("/new")`` answers ``/old/cart?page=2`` with
+        ``/new/cart?page=2``.  The ``Host`` of the request is never repeated.
+
+        Args:
+            url: A path as a browser sees it, with every prefix that a server adds; or an
+                ``http`` or ``https`` URL.
+            permanent: True answers 308 instead of 307.  Browsers keep a 308 for good: a
+                mistake in it outlives its correction.
+
+        Raises:
+            OptionError: *url* is neither, or has a query or a fragment.
+
+        Source: RFC 9110, sections 10.2.2, 15.4.8 and 15.4.9.
+
+        >>> from freedom_middleware.testing import exchange
+        >>> dict(exchange(Application.from_redirect("/new"), "/cart?page=2").headers)[
+        ...     "Location"
+        ... ]
+        '/new/cart?page=2'
+        """
+        from .redirect import redirect_to
+
+        return cls._made(redirect_to(url, permanent=permanent), "redirect", f"-> {url}")
 
     @classmethod
     def _made(cls, wsgi: WSGIApplication, kind: str, name: str) -> Self:
