@@ -6,6 +6,7 @@ they gain by that the guard must not cost.
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +51,8 @@ class TestAnswers:
             "/stream/",
             "/file/",
             "/shop/",
+            "/folder/views.py",
+            "/folder/missing",
         ],
     )
     def test_the_guard_changes_no_header_and_no_byte(self, bare, guarded, target, method):
@@ -93,6 +96,13 @@ class TestSendfile:
     def test_the_kernel_sends_the_file(self, server, variant, tmp_path):
         assert sent_by_the_kernel(server, variant, tmp_path) == SIZE
 
+    def test_so_it_does_with_a_file_of_a_mounted_folder(self, server, tmp_path):
+        size = Path(__file__).parent.parent.joinpath("sites/mysite/views.py").stat().st_size
+
+        sent = sent_by_the_kernel(server, "alone", tmp_path, "/folder/views.py", size)
+
+        assert sent == size
+
     def test_under_a_layer_that_reads_the_body_it_does_not(self, server, tmp_path):
         """So the measure is right; and it is the layer that costs it, with the guard or not."""
         assert sent_by_the_kernel(server, "lossy", tmp_path) == 0
@@ -104,14 +114,14 @@ def told(answer):
     return answer._replace(headers=[pair for pair in headers if pair[0] != "date"])
 
 
-def sent_by_the_kernel(server, variant, folder):
-    """Return how many bytes of ``/file/`` went out by ``sendfile()``."""
+def sent_by_the_kernel(server, variant, folder, target="/file/", size=SIZE):
+    """Return how many bytes of *target* went out by ``sendfile()``."""
     trace = folder / "trace"
     # -D: the tracer is the child, so the process that we start and stop is the server.
     strace = ("strace", "-DD", "-f", "-o", str(trace), "-e", "trace=sendfile,sendfile64")
     with running(server, folder, under=strace, MYSITE_VARIANT=variant) as site:
-        answer = site.get("/file/")
-    assert (answer.status, len(answer.body)) == (200, SIZE)
+        answer = site.get(target)
+    assert (answer.status, len(answer.body)) == (200, size)
     deadline = time.monotonic() + TRACE_SECONDS
     ended = re.compile(rf"^{site.process.pid} +\+\+\+ ", re.MULTILINE)  # a short id is padded
     while not ended.search(trace.read_text()):

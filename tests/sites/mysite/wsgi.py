@@ -11,6 +11,7 @@ MYSITE_VARIANT says what is around them:
 import gc
 import json
 import os
+from pathlib import Path
 
 import journal
 from django.core.signals import request_finished, request_started
@@ -23,7 +24,15 @@ variant = os.environ["MYSITE_VARIANT"]
 
 site = Application.from_settings("mysite.settings")
 
-served = Mount(site, {"/shop": "shop:app", "/größe": "shop:app", "/plain": "plain:application"})
+served = Mount(
+    site,
+    {
+        "/shop": "shop:app",
+        "/größe": "shop:app",
+        "/plain": "plain:application",
+        "/folder": Application.from_directory(Path(__file__).parent),
+    },
+)
 
 if variant in ("guarded", "alone"):
     served = CloseGuard(served)
