@@ -3,6 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
+from webob.exc import HTTPFound
 
 from freedom_middleware import Application, Mount
 from freedom_middleware.errors import OptionError
@@ -85,6 +86,17 @@ def test_no_path_leads_to_another_host_or_adds_a_header(path_info, target, host)
 
 def test_the_host_that_a_client_claims_is_not_repeated():
     assert "evil" not in location(OLD, "/old", host="evil.example")
+
+
+def test_a_view_of_one_line_would_repeat_it_and_lose_the_rest():
+    """Why there is from_redirect()."""
+    view = Mount(
+        None, {"/old": Application.from_view(lambda request: HTTPFound(location="/new"))}
+    )
+
+    answer = exchange(view, "/old/cart?page=2", headers={"Host": "evil.example"})
+
+    assert dict(answer.headers)["Location"] == "http://evil.example/new"
 
 
 def test_permanent_is_308_and_keeps_the_method_too():

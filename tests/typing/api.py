@@ -1,12 +1,14 @@
 """The public names as a user's type checker sees them; checked by pyright, never run."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import assert_type
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
 from freedom_middleware import Application, CloseGuard, Mount
+from freedom_middleware.cookies import Collision, collisions
 from freedom_middleware.dispatch.table import Table
 from freedom_middleware.findings import Finding
 from freedom_middleware.serve import Server
@@ -33,6 +35,9 @@ def told(finding: Finding) -> None:
 site = Application.from_settings("mysite.settings", override=True)
 assert_type(site, Application)
 assert_type(Application.from_view(view), Application)
+assert_type(Application.from_directory("/srv", index="a.html", max_age_seconds=60), Application)
+assert_type(Application.from_directory(Path("/srv")), Application)
+assert_type(Application.from_redirect("/new", permanent=True), Application)
 assert_type(Application("shop:app", name="shop"), Application)
 
 mount = Mount(site, {"/a": plain, "/b": generator, "/c": "c:app", "/d": Application(plain)})
@@ -51,5 +56,6 @@ CloseGuard(CloseGuard(Mount(guarded, {"/again": guarded})))
 assert_type(exchange(guarded, "/"), Exchange)
 assert_type(draw(guarded), str)
 assert_type(list(walk(guarded)), list[Node])
+assert_type(collisions(guarded), list[Collision])
 with Server(guarded, port=0) as server:
     assert_type(server.address, str)

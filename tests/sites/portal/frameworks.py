@@ -35,6 +35,10 @@ def flask(name, **config):
     def go():
         return redirect(url_for("item", number=7))
 
+    @app.get("/go-by-path")
+    def go_by_path():
+        return redirect("/item/7")
+
     return app
 
 
@@ -65,6 +69,8 @@ def pyramid():
     config.add_view(
         lambda request: HTTPFound(request.route_url("item", number=7)), route_name="go"
     )
+    config.add_route("go-by-path", "/go-by-path")
+    config.add_view(lambda request: HTTPFound("/item/7"), route_name="go-by-path")
     config.add_view(lambda context, request: Response("a view by its name"), name="named")
     config.add_view(lambda context, request: Response("front"))
     config.add_static_view("static", ASSETS)
@@ -120,6 +126,10 @@ def falcon():
         def on_get(self, request, response):
             raise falcon.HTTPFound(request.prefix + "/item/7")
 
+    class GoEncoded:
+        def on_get(self, request, response):
+            raise falcon.HTTPFound(falcon.uri.encode(request.prefix + "/item/7"))
+
     class GoByPath:
         def on_get(self, request, response):
             raise falcon.HTTPFound("/item/7")
@@ -128,6 +138,7 @@ def falcon():
     app.add_route("/where", Where())
     app.add_route("/item/{number}", Item())
     app.add_route("/go", Go())
+    app.add_route("/go-encoded", GoEncoded())
     app.add_route("/go-by-path", GoByPath())
     return app
 
@@ -153,5 +164,9 @@ def fastapi():
     @app.get("/go")
     def go(request: Request):
         return RedirectResponse(request.url_for("item", number=7))
+
+    @app.get("/go-by-path")
+    def go_by_path():
+        return RedirectResponse("/item/7")
 
     return app
