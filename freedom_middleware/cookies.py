@@ -120,12 +120,11 @@ def _claims(application: WSGIApplication) -> list[_Claim]:
                 hosts += (re.sub(r":\d+$", "", node.label),)
         above.append((getattr(node.application, "wsgi", node.application), prefix, hosts))
         owner = _owner(node.application)
-        key = id(owner), prefix, hosts  # an adapter and what it adapts are one
-        if key not in claims:
-            claims[key] = [
-                _Claim(owner, framework, prefix, hosts, *cookie, _fix(how, prefix, cookie))
-                for framework, cookie, how in _cookies_of(owner)
-            ]
+        # An adapter and what it adapts are one.
+        claims[id(owner), prefix, hosts] = [
+            _Claim(owner, framework, prefix, hosts, *cookie, _fix(how, prefix, cookie))
+            for framework, cookie, how in _cookies_of(owner)
+        ]
     return [claim for made in claims.values() for claim in made]
 
 
@@ -257,7 +256,9 @@ def _effect(outer: _Claim, inner: _Claim) -> str:
         own_is_first = len(reader.path) > len(writer.path)
         if both and own_is_first != (reader.framework == "Flask"):
             losing.append(reader.prefix or "/")
-    return f"both send it to {' and '.join(losing)}, which reads the other's" if losing else ""
+    if len(losing) == 2:
+        return "may each read the other's"  # one is the domain's: which is sent first is chance
+    return f"both reach {losing[0]}, which reads the other's" if losing else ""
 
 
 def _covers(path: str, prefix: str) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .wsgi import Environ
 
 __all__ = [
+    "keep_query",
     "native",
     "path_of",
     "request_line",
@@ -86,6 +87,16 @@ def url_query(query_string: str) -> str:
     'a=%20b&c=%0D%0A'
     """
     return _quote(query_string, _PATH_SAFE + "?%")
+
+
+def keep_query(url: str, environ: Environ) -> str:
+    """Return *url* with the query of the request behind it, if there is one.
+
+    >>> keep_query("/new", {"QUERY_STRING": "page=2"})
+    '/new?page=2'
+    """
+    query: str = environ.get("QUERY_STRING", "")
+    return f"{url}?{url_query(query)}" if query else url
 
 
 def _quote(native: str, safe: str) -> str:

@@ -14,17 +14,15 @@ import re
 import stat
 from email.utils import formatdate
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from wsgiref.util import FileWrapper
 
 from webob import Response
 
-from .environ import path_of, url_path, url_query
+from .environ import keep_query, path_of, url_path
 from .errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from .wsgi import Body, Environ, StartResponse, WSGIApplication
 
 __all__ = ["serve_files"]
@@ -190,7 +188,7 @@ def _send(
         span = _range_in(environ.get("HTTP_RANGE", ""), size)
         if span is not None:
             asked["HTTP_RANGE"] = span
-    whole = _Whole(file)
+    whole: Any = _Whole(file)
     response = Response(headerlist=headers, app_iter=whole)
     body: Body = response.conditional_response_app(asked, start_response)
     if body is whole:
@@ -216,8 +214,6 @@ def _range_in(header: str, size: int) -> str | None:
     first, last, suffix = found.groups()
     if suffix is None:
         return f"bytes={first}-{last}"
-    if size == 0 or int(suffix) == 0:
-        return f"bytes={size}-"  # cannot be satisfied
     return f"bytes={max(0, size - int(suffix))}-"
 
 
@@ -236,9 +232,6 @@ class _Whole:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self.close = file.close
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._file)
 
     def app_iter_range(self, start: int, stop: int) -> _Range:
         """Return the body of a response to a range; WebOb asks for it by this name."""
@@ -267,10 +260,7 @@ class _Range:
 
 def _add_slash(environ: Environ, start_response: StartResponse) -> Body:
     """Answer 308 to the same URL with a slash, so that the page's relative links are right."""
-    location = url_path(path_of(environ) + "/")
-    query = environ.get("QUERY_STRING", "")
-    if query:
-        location += "?" + url_query(query)
+    location = keep_query(url_path(path_of(environ) + "/"), environ)
     headers = [("Location", location), ("Content-Type", "text/plain"), ("Content-Length", "0")]
     start_response("308 Permanent Redirect", headers)
     return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .environ import url_path, url_query
+from .environ import keep_query, url_path
 from .errors import OptionError
 
 if TYPE_CHECKING:
@@ -27,11 +27,8 @@ def redirect_to(url: str, *, permanent: bool) -> WSGIApplication:
     def redirect(environ: Environ, start_response: StartResponse) -> Body:
         path_info = environ.get("PATH_INFO", "")
         location = base + url_path(path_info) if path_info or not base else base
-        query = environ.get("QUERY_STRING", "")
-        if query:
-            location += "?" + url_query(query)
         headers = [
-            ("Location", location),
+            ("Location", keep_query(location, environ)),
             ("Content-Type", "text/plain"),
             ("Content-Length", "0"),
         ]

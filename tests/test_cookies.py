@@ -157,6 +157,8 @@ class TestFinding:
         wider = flask(SESSION_COOKIE_DOMAIN=".Shop.example")
 
         assert len(collisions(Mount(wide, {"/a": wider}))) == 1
+        [found] = collisions(Mount(wide, {"/a": flask()}))
+        assert found.effect == "may each read the other's"
 
 
 class TestNotFinding:
@@ -171,6 +173,7 @@ class TestNotFinding:
             (flask(), pyramid(cookie_name="other")),
             (flask(), starlette(session_cookie="other")),
             (flask(), Starlette()),
+            (flask(), Configurator().make_wsgi_app()),
             (
                 flask(SESSION_COOKIE_DOMAIN="a.example"),
                 flask(SESSION_COOKIE_DOMAIN="b.example"),
@@ -189,9 +192,6 @@ class TestNotFinding:
         class Hosts:
             def __init__(self, **hosts):
                 self.hosts = hosts
-
-            def __call__(self, environ, start_response):
-                return hello(environ, start_response)
 
             def wsgi_children(self):
                 return [(host.replace("_", ":"), app) for host, app in self.hosts.items()]
@@ -219,7 +219,7 @@ class TestPathsWithinPaths:
     def test_who_takes_the_last_reads_the_other_s(self, inner):
         [found] = collisions(Mount(flask(), {"/b": inner}))
 
-        assert found.effect == "both send it to /b, which reads the other's"
+        assert found.effect == "both reach /b, which reads the other's"
 
     def test_that_is_what_they_do(self):
         from django.http.cookie import parse_cookie
@@ -236,12 +236,8 @@ class TestPathsWithinPaths:
 
 
 def test_a_session_of_another_kind_needs_no_key():
-    class Kept(SessionInterface):
-        def open_session(self, app, request):
-            return None
-
     server_side = flask(None)
-    server_side.session_interface = Kept()
+    server_side.session_interface = SessionInterface()
 
     assert len(collisions(Mount(flask(), {"/a": server_side}))) == 1
 

@@ -173,6 +173,13 @@ class TestRanges:
         assert answer.status == "416 Requested Range Not Satisfiable"
         assert dict(answer.headers)["Content-Range"] == "bytes */10"
 
+    @pytest.mark.parametrize("asked", ["bytes=0-", "bytes=-5", "bytes=0-0"])
+    def test_an_empty_file_has_no_part(self, files, asked):
+        answer = ask(files, "/empty.txt", range=asked)
+
+        assert answer.status == "416 Requested Range Not Satisfiable"
+        assert dict(answer.headers)["Content-Range"] == "bytes */0"
+
     def test_head_with_a_range_has_no_body(self, files):
         assert ask(files, method="HEAD", range="bytes=2-4").body == b""
 
@@ -541,6 +548,7 @@ class TestClosing:
             "    except OSError: break\n"
             "try: print(exchange(files, '/ten.txt').status)\n"
             "except OSError as error: print(error.strerror)\n"
+            "for descriptor in taken: os.close(descriptor)\n"
         )
 
         ended = subprocess.run(

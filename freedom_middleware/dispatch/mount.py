@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 
 from ..application import Application, made_at
-from ..environ import native, script_name_of, text, url_path, url_query
+from ..environ import keep_query, native, script_name_of, text, url_path
 from ..errors import MountError, MountWarning, OptionError, TableTypeError
 from .table import MOUNTED, Table, check_passing, not_found, read_table
 
@@ -232,10 +232,7 @@ def _descend(
 
 def _redirect(environ: Environ, prefix: str, start_response: StartResponse) -> Body:
     """Answer 308 to the same URL with a slash; RFC 9110, section 15.4.9."""
-    location = url_path(script_name_of(environ) + prefix + "/")
-    query = environ.get("QUERY_STRING", "")
-    if query:
-        location += "?" + url_query(query)
+    location = keep_query(url_path(script_name_of(environ) + prefix + "/"), environ)
     headers = [("Location", location), ("Content-Type", "text/plain"), ("Content-Length", "0")]
     start_response("308 Permanent Redirect", headers)
     return []
