@@ -4,13 +4,12 @@ import json
 import subprocess
 import sys
 import textwrap
+import warnings
 
 import pytest
 from fastapi import FastAPI
 from flask import Flask, session
 from flask.sessions import SessionInterface
-from pyramid.config import Configurator
-from pyramid.session import SignedCookieSessionFactory
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -19,6 +18,12 @@ from starlette.middleware.sessions import SessionMiddleware
 from freedom_middleware import Application, CloseGuard, Mount
 from freedom_middleware.cookies import collisions
 from freedom_middleware.testing import exchange, hello
+
+with warnings.catch_warnings():
+    # It imports pkg_resources, which warns of itself and of what it finds.
+    warnings.simplefilter("ignore")
+    from pyramid.config import Configurator
+    from pyramid.session import SignedCookieSessionFactory
 
 
 def flask(key="of one", **config):

@@ -494,7 +494,8 @@ class TestClosing:
         assert type(body) is Opened
         assert body.file.fileno() > 0
         body.close()
-        assert body.file.closed
+        body.close()
+        assert (body.file.closed, body.closes) == (True, 1)
 
     @pytest.mark.parametrize("chunks", [0, 1, None], ids=["unread", "half-read", "read"])
     @pytest.mark.parametrize(
