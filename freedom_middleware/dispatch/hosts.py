@@ -121,10 +121,8 @@ def Hosts(  # noqa: N802 - reads as the application that it makes
             return application(environ, start_response)
         child = environ.copy()
         body = application(child, start_response)
-        try:
+        if MOUNTED in child:
             environ[MOUNTED] = child[MOUNTED]
-        except KeyError:
-            pass  # the child is no Mount
         if keys:
             for key in keys:
                 if key in child:
@@ -176,24 +174,27 @@ vars(bad_request)["wsgi_name"] = "400 Bad Request"
 
 def _asked(environ: Environ) -> tuple[str, str] | None:
     """Return the host and the port that a request asks for, both normal; None for a 400."""
-    default_port = "443" if environ.get("wsgi.url_scheme") == "https" else "80"
     value = environ.get("HTTP_HOST")
     if value:
         asked = split_host(value)
-        return asked and (asked[0], asked[1] or default_port)
-    # What the server calls itself is not the client's fault: it may be "_", or a socket.
-    name = str(environ.get("SERVER_NAME", ""))
-    asked = split_host(f"[{name}]" if ":" in name and name[0] != "[" else name) or ("", "")
-    port = str(environ.get("SERVER_PORT", ""))
-    return asked[0], _port(port) or default_port
+    else:
+        # What the server calls itself is no client's fault: it may be "_", or a socket.
+        name, port = str(environ.get("SERVER_NAME")), str(environ.get("SERVER_PORT"))
+        name = f"[{name}]" if ":" in name and not name.startswith("[") else name
+        asked = split_host(f"{name}:{_port(port)}") or ("", "")
+    if asked is None or asked[1]:
+        return asked
+    return asked[0], "443" if environ.get("wsgi.url_scheme") == "https" else "80"
 
 
 def _find(table: _Compiled, host: str, port: str) -> WSGIApplication | None:
     """Return what serves a host, however it was spelled."""
     _, _, exact, branches = table
-    for key in (f"{host}:{port}", host):
-        if key in exact:
-            return exact[key]
+    key = f"{host}:{port}"
+    if key in exact:
+        return exact[key]
+    if host in exact:
+        return exact[host]
     found = None
     if branches:
         for label in reversed(host.split(".")):
@@ -220,17 +221,18 @@ def split_host(value: object) -> tuple[str, str] | None:
     if not isinstance(value, str) or len(value) > _LONGEST or not value.isascii():
         return None
     if value.startswith("["):
-        address, _, port = value[1:].partition("]")
-        if port and not port.startswith(":"):
+        address, bracket, port = value[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
             return None
         host, port = _address(address), port[1:]
     else:
-        name, _, port = value.partition(":")
-        host = _name(name.lower().removesuffix("."))
+        name, _, port = value.lower().partition(":")
+        host = _name(name.removesuffix("."))
     if port:
-        normal = _port(port)
-        return (host, normal) if host and normal else None
-    return (host, "") if host else None
+        port = _port(port)
+        if not port:
+            return None
+    return (host, port) if host else None
 
 
 _NAME_LENGTH = 253
@@ -243,9 +245,10 @@ def _name(name: str) -> str | None:
     """Return *name* if DNS could hold it."""
     if name.strip(_NAME) or len(name) > _NAME_LENGTH:
         return None
-    for label in name.split("."):
-        if not 0 < len(label) <= _LABEL_LENGTH:
-            return None
+    if name.startswith(".") or name.endswith(".") or ".." in name or not name:
+        return None
+    if len(name) > _LABEL_LENGTH and max(map(len, name.split("."))) > _LABEL_LENGTH:
+        return None
     return name
 
 
@@ -268,10 +271,10 @@ def _address(address: str) -> str | None:
 
 def _port(port: str) -> str:
     """Return *port* without leading zeros; ``""`` if it is none."""
-    if not (port.isascii() and port.isdecimal()):
+    if not (port.isascii() and port.isdecimal() and len(port) <= _LONGEST):
         return ""
-    normal = port.lstrip("0") or "0"
-    return normal if len(normal) <= 5 and int(normal) <= 65535 else ""
+    number = int(port)
+    return str(number) if number <= 65535 else ""
 
 
 # -- the table --

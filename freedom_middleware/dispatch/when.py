@@ -89,6 +89,7 @@ def When(  # noqa: N802 - reads as the application that it makes
     rest = not_found if default is None else default.wsgi
     rest_counts = Counts()
     counted: dict[str, Counts] = {}
+    asked: list[Case] = []
     rows: tuple[_Row, ...] = ()
 
     def dispatch(environ: Environ, start_response: StartResponse) -> Body:
@@ -111,10 +112,8 @@ def When(  # noqa: N802 - reads as the application that it makes
             return application(environ, start_response)
         child = environ.copy()
         body = application(child, start_response)
-        try:
+        if MOUNTED in child:
             environ[MOUNTED] = child[MOUNTED]
-        except KeyError:
-            pass  # the child is no Mount
         if keys:
             for key in keys:
                 if key in child:
@@ -125,16 +124,16 @@ def When(  # noqa: N802 - reads as the application that it makes
             del body  # as in CloseGuard: a traceback may keep this frame
 
     def publish(cases: list[Case]) -> None:
-        nonlocal rows, counted
+        nonlocal asked, counted, rows
         kept: dict[str, Counts] = {}
         for predicate, _ in cases:
             label = repr(predicate)
             kept[label] = kept.get(label) or counted.get(label) or Counts()
         rows = tuple((p.ask, child.wsgi, kept[repr(p)]) for p, child in cases)
-        counted = kept
+        asked, counted = cases, kept
 
-    series = Series(_read(cases), read=_read, publish=publish)
-    publish(list(series))
+    publish(_read(cases))
+    series = Series(asked, read=_read, publish=publish)
 
     def count_requests() -> dict[str, dict[str, int]]:
         return {
@@ -142,12 +141,12 @@ def When(  # noqa: N802 - reads as the application that it makes
         }
 
     def name_children() -> Iterator[tuple[str, WSGIApplication]]:
-        for predicate, child in list(series):
+        for predicate, child in asked:
             yield repr(predicate), child
         yield "*", default or not_found
 
     def choose(environ: Environ) -> list[Choice]:
-        return [_explain(environ, default or not_found, list(series))]
+        return [_explain(environ, default or not_found, asked)]
 
     dispatch.__name__ = dispatch.__qualname__ = "When"
     vars(dispatch).update(
