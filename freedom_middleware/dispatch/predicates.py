@@ -240,7 +240,9 @@ def path(*prefixes: str) -> Predicate:
     >>> [path("/api")(Request.blank(p)) for p in ("/api", "/api/x", "/apis")]
     [True, True, False]
     """
-    normal = [normal_prefix(prefix, "path prefix", stacklevel=3) for prefix in prefixes]
+    normal = []
+    for prefix in prefixes:  # no comprehension, which is a frame more on Python 3.11
+        normal.append(normal_prefix(prefix, "path prefix", stacklevel=3))  # noqa: PERF401
     if not normal:
         raise PredicateError("path must be given a prefix, got none; write path('/api')")
     name = _call("path", *(prefix or "/" for prefix in normal))
@@ -384,8 +386,8 @@ def client(*networks: str) -> Predicate:
             found = ip_address(address)  # type: ignore[arg-type]  # what is none raises
         except ValueError:
             return False
-        mapped = getattr(found, "ipv4_mapped", None)
-        return any(found in network or mapped in network for network in wanted)
+        both = (found, getattr(found, "ipv4_mapped", None) or found)
+        return any(address in network for network in wanted for address in both)
 
     def ask(environ: Environ, vary: list[str]) -> bool:
         return among(environ.get("REMOTE_ADDR", ""))
