@@ -163,8 +163,6 @@ class TestUserFunctions:
 
 
 class TestBody:
-    FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
     @pytest.mark.parametrize(
         "reads",
         [
@@ -186,7 +184,8 @@ class TestBody:
     def test_a_predicate_that_reads_it_is_told_so(self, reads, seekable):
         """Or the application would find it empty, and nobody would know why."""
         source = BytesIO(b"a=1")
-        environ = make_environ(method="POST", headers=self.FORM, body=b"a=1")
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        environ = make_environ(method="POST", headers=form, body=b"a=1")
         environ.update({"wsgi.input": source, "webob.is_body_seekable": seekable})
 
         with pytest.raises(
@@ -522,7 +521,7 @@ class TestCombining:
         ],
     )
     def test_words_instead_of_signs_are_refused(self, combine):
-        with pytest.raises(TableTypeError, match="must be combined with '&', '|' and '~'"):
+        with pytest.raises(TableTypeError, match="predicate must be combined with"):
             combine()
 
     def test_what_is_no_predicate_cannot_be_mixed_in(self):
