@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [guard] [mount] [hosts] [when] [startup] [load]``: peers side by side.
+"""``python -m tests.benchmarks [PART ...]``: peers side by side.
 
 Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and the extra
 ``servers`` too.  Nothing is asserted: a machine may be busy; read the ratios.

@@ -36,9 +36,9 @@ def by_hand(prefixes):
     def application(environ, start_response):
         path_info = environ["PATH_INFO"]
         for prefix in prefixes:
-            if path_info == prefix or path_info.startswith(prefix + "/"):
-                if environ["REQUEST_METHOD"] == "GET":
-                    return answer(environ.copy(), start_response)
+            below = path_info == prefix or path_info.startswith(prefix + "/")
+            if below and environ["REQUEST_METHOD"] == "GET":
+                return answer(environ.copy(), start_response)
         return other(environ.copy(), start_response)
 
     return application
@@ -50,9 +50,10 @@ def with_webob(prefixes):
     def application(environ, start_response):
         request = Request(environ)
         for prefix in prefixes:
-            if request.path_info == prefix or request.path_info.startswith(prefix + "/"):
-                if request.method == "GET":
-                    return answer(environ.copy(), start_response)
+            path_info = request.path_info
+            below = path_info == prefix or path_info.startswith(prefix + "/")
+            if below and request.method == "GET":
+                return answer(environ.copy(), start_response)
         return other(environ.copy(), start_response)
 
     return application
