@@ -351,10 +351,14 @@ class TestMalformed:
 
             def application(environ, start_response, called=called):
                 called.append(environ)
+                return hello(environ, start_response)
 
             table = dict.fromkeys(patterns, application)
-            assert ask(Hosts(None, table), host) == 400
+            hosts = Hosts(application, table) if "" not in table else Hosts(None, table)
+            assert ask(hosts, host) == 400
             assert called == []
+            ask(hosts, "example.org")
+            assert len(called) == 1
 
     def test_bytes_are_none(self):
         assert ask(Hosts(hello, {}), b"example.org") == 400
@@ -495,6 +499,11 @@ def brute_force(patterns, host, scheme):
 class TestProperties:
     @given(patterns=st.lists(PATTERNS, max_size=6), host=HOSTS)
     @example(patterns=["*.a:80", "*.b.a"], host="c.b.a")
+    @example(patterns=["a"], host="a:65536")
+    @example(patterns=["a"], host="a" * 64)
+    @example(patterns=["a"], host="a." * 131)
+    @example(patterns=["[::1]"], host="[:::1]")
+    @example(patterns=["a", "A."], host="a")
     def test_equals_the_rule_read_aloud(self, patterns, host):
         table = {}
         for pattern in patterns:
