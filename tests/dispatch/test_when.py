@@ -773,13 +773,14 @@ class TestCounts:
             def __contains__(self, key):
                 return False
 
-        counts = Counts()
-        counts.by_head = Racing()
-        for _ in range(MOST_SEGMENTS):
-            counts.begin("/a")
-        counts.begin("/b")
+        for kind in (dict, Racing):
+            counts = Counts()
+            counts.by_head = kind()
+            for _ in range(MOST_SEGMENTS):
+                counts.begin("/a")
+            counts.begin("/b")
 
-        assert counts.snapshot() == {"/a": MOST_SEGMENTS, "/b": 1}
+            assert counts.snapshot() == {"/a": MOST_SEGMENTS, "/b": 1}
 
     def test_threads_lose_no_request(self):
         threads, requests = 8, 5_000
