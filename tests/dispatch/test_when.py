@@ -733,6 +733,13 @@ class TestCounts:
         assert counts["/7"] == 2
         assert max(map(len, counts)) <= LONGEST_SEGMENT
 
+    def test_a_segment_that_is_too_long_is_not_kept(self):
+        when = When(hello, [])
+        for length in (LONGEST_SEGMENT - 1, LONGEST_SEGMENT, 100_000):
+            exchange(when, "/" + "a" * length)
+
+        assert when.counts() == {"*": {OTHER: 2, "/" + "a" * (LONGEST_SEGMENT - 1): 1}}
+
     def test_bytes_that_are_no_text_are_shown_as_escapes(self):
         when = When(hello, [])
         environ = make_environ()
@@ -1078,6 +1085,9 @@ class TestChoices:
             (path("/a/b"), named("b")),
             (path("/c"), named("c")),
             (fails, named("x")),
+            (~predicate(fails), named("x")),
+            (path("/a") & fails, named("x")),
+            (fails | path("/a"), named("x")),
         ]
 
         assert self.told(cases, "/a/b")[2] == {
