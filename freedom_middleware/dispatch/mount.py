@@ -169,7 +169,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
         nonlocal heads
         heads = _compile(default, mounts, redirect)
 
-    table = Table("mount", children, normalise=_normalise, read=_read, publish=publish)
+    table = Table("mount", children, normalise=normal_prefix, read=_read, publish=publish)
 
     def name_children() -> Iterator[tuple[str, WSGIApplication]]:
         yield from table.items()
@@ -283,7 +283,7 @@ def _explain(
         raw = native(prefix)
         if path_info == raw or path_info.startswith(raw + "/"):
             chosen = prefix
-        elif miss := _near_miss(prefix, text(path_info)):
+        elif miss := near_miss(prefix, text(path_info)):
             misses.append((prefix, miss))
     child = environ.copy()
     child["SCRIPT_NAME"] = script_name_of(environ)
@@ -297,7 +297,8 @@ def _explain(
     return Choice(chosen, table[chosen], child, "longest prefix that matches", tuple(misses))
 
 
-def _near_miss(prefix: str, path: str) -> str | None:
+def near_miss(prefix: str, path: str) -> str | None:
+    """Say why a path is not under *prefix* although it looks as if it were; both are text."""
     if path.startswith(prefix):
         segments = path[: path.find("/", len(prefix))] if "/" in path[len(prefix) :] else path
         return f"{segments!r} does not end at a segment boundary"
@@ -312,39 +313,35 @@ def _near_miss(prefix: str, path: str) -> str | None:
 
 
 def _read(mounts: Mapping[str, Target]) -> dict[str, Application]:
-    return read_table("mount", _normalise, "Mount(application, {'/shop': ...})", mounts)
+    return read_table("mount", normal_prefix, "Mount(application, {'/shop': ...})", mounts)
 
 
-def _normalise(prefix: str) -> str:
+def normal_prefix(prefix: str, what: str = "mount prefix", stacklevel: int = 5) -> str:
+    """Return *prefix* without slashes at its end, if a path could ever be under it."""
     if not isinstance(prefix, str):
-        raise TableTypeError(f"mount prefix must be text, got {prefix!r}; write '/shop'")
+        raise TableTypeError(f"{what} must be text, got {prefix!r}; write '/shop'")
     normal = prefix.rstrip("/")
     if normal and not normal.startswith("/"):
-        raise MountError(
-            f"mount prefix must start with '/', got {prefix!r}; write {'/' + normal!r}"
-        )
+        raise MountError(f"{what} must start with '/', got {prefix!r}; write {'/' + normal!r}")
     if "?" in normal or "#" in normal:
         raise MountError(
-            f"mount prefix must be a path without '?' and '#', got {prefix!r}; a query or a"
+            f"{what} must be a path without '?' and '#', got {prefix!r}; a query or a"
             " fragment takes no part in dispatch"
         )
     if "//" in normal[1:]:
         folded = "/" + "/".join(filter(None, normal.split("/")))
         raise MountError(
-            f"mount prefix must not hold an empty segment ('//'), got {prefix!r};"
-            f" write {folded!r}"
+            f"{what} must not hold an empty segment ('//'), got {prefix!r}; write {folded!r}"
         )
     if normal.startswith("//"):
         warnings.warn(
-            f"mount prefix {prefix!r} begins with '//': only a request for exactly that"
+            f"{what} {prefix!r} begins with '//': only a request for exactly that"
             f" matches, and most proxies fold it; {normal[1:]!r} was probably meant",
             MountWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )
     try:
         native(normal)
     except UnicodeEncodeError:
-        raise MountError(
-            f"mount prefix must be text that UTF-8 can encode, got {prefix!r}"
-        ) from None
+        raise MountError(f"{what} must be text that UTF-8 can encode, got {prefix!r}") from None
     return normal
