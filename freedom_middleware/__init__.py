@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from .application import Application
+from .dispatch.hosts import Hosts
 from .dispatch.mount import Mount
+from .dispatch.when import When
 from .guard import CloseGuard
 
-__all__ = ["Application", "CloseGuard", "Mount"]
+__all__ = ["Application", "CloseGuard", "Hosts", "Mount", "When"]

@@ -23,9 +23,8 @@ import atexit
 import gc
 import os
 import sys
-import threading
+from _thread import allocate_lock, get_ident
 from collections import deque
-from threading import get_ident
 from time import monotonic
 
 from .environ import request_line
@@ -259,7 +258,7 @@ here: Any = None
 _made: dict[str, Any] = {}
 
 # Held where reports are counted, never in a finalizer nor where nothing was dropped.
-_counting = threading.Lock()
+_counting = allocate_lock()
 
 _process = object()
 _collecting = False
@@ -283,6 +282,8 @@ def enter() -> Thread:
     """Return the thread that is running, on its first guarded response or later."""
     global here
     if here is None:
+        import threading
+
         here = _made.setdefault("here", threading.local())
     try:
         thread: Thread = here.thread
@@ -382,7 +383,7 @@ def _forget() -> None:
     """Start afresh in a forked child: what the parent opened is the parent's to close."""
     global here, _collecting, _counting, _process
     here = None
-    _counting = threading.Lock()  # a thread of the parent may have held it
+    _counting = allocate_lock()  # a thread of the parent may have held it
     _collecting = False  # on a thread that this process does not have
     _made.clear()
     waiting.clear()

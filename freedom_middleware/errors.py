@@ -10,9 +10,12 @@ __all__ = [
     "ApplicationError",
     "ApplicationTypeError",
     "FreedomError",
+    "HostError",
+    "InputError",
     "MountError",
     "MountWarning",
     "OptionError",
+    "PredicateError",
     "ServeError",
     "SettingsConflict",
     "SettingsError",
@@ -57,6 +60,18 @@ class TableTypeError(TableError, TypeError):
 
 class MountError(TableError):
     """A mount prefix breaks the routing rule."""
+
+
+class HostError(TableError):
+    """A pattern in the table of a Hosts is no host, or a wildcard is in the wrong place."""
+
+
+class PredicateError(FreedomError, ValueError):
+    """What a predicate is made of breaks its rule, so that it could never be true."""
+
+
+class InputError(FreedomError, RuntimeError):
+    """A predicate reads the request body, which belongs to the chosen application."""
 
 
 class ServeError(FreedomError, OSError):

@@ -5,7 +5,8 @@ A new layer adds one line to LAYERS.
 
 import pytest
 
-from freedom_middleware import Application, CloseGuard, Mount
+from freedom_middleware import Application, CloseGuard, Hosts, Mount, When
+from freedom_middleware.dispatch import cookie, path
 from freedom_middleware.testing import SpyBody, exchange
 
 LAYERS = {
@@ -14,8 +15,15 @@ LAYERS = {
     "Mount, under a prefix": lambda application: Mount(None, {"/a": application}),
     "Mount, by default": lambda application: Mount(application, {"/b": application}),
     "Mount, sharing": lambda application: Mount(None, {"/a": application}, share=True),
+    "Hosts, by host": lambda application: Hosts(None, {"127.0.0.1": application}),
+    "Hosts, by default": lambda application: Hosts(application, {"b.example": application}),
+    "Hosts, sharing": lambda application: Hosts(application, {}, share=True),
+    "When, by a case": lambda application: When(None, [(path("/a"), application)]),
+    "When, by default": lambda application: When(application, [(path("/b"), application)]),
+    "When, with Vary": lambda application: When(application, [(cookie("b"), application)]),
+    "When, sharing": lambda application: When(application, [], share=True),
     "all of them": lambda application: CloseGuard(
-        Mount(None, {"/a": Application(application)})
+        Hosts(When(Mount(None, {"/a": Application(application)}), []), {})
     ),
 }
 

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 
-from freedom_middleware import Application, CloseGuard, Mount
+from freedom_middleware import Application, CloseGuard, Hosts, Mount
 from freedom_middleware.cookies import collisions
 from freedom_middleware.testing import exchange, hello
 
@@ -194,15 +194,16 @@ class TestNotFinding:
         assert collisions(Mount(shop, {"/a": shop, "/b": Application(shop)})) == []
 
     def test_hosts_keep_cookies_apart_but_ports_do_not(self):
-        class Hosts:
-            def __init__(self, **hosts):
-                self.hosts = hosts
+        apart = {"a.example": Mount(None, {"/x": flask()}), "b.example": flask()}
+        together = {"a.example:80": flask(), "a.example:81": flask()}
 
-            def wsgi_children(self):
-                return [(host.replace("_", ":"), app) for host, app in self.hosts.items()]
+        assert collisions(Hosts(None, apart)) == []
+        assert len(collisions(Hosts(None, together))) == 1
 
-        assert collisions(Hosts(a=Mount(None, {"/x": flask()}), b=flask())) == []
-        assert len(collisions(Hosts(a_80=flask(), a_81=flask()))) == 1
+    def test_on_one_host_they_meet_below_it(self):
+        host = Mount(flask(), {"/x": flask()})
+
+        assert len(collisions(Hosts(None, {"a.example": host}))) == 1
 
     def test_a_lazy_application_is_unknown_until_it_is_loaded(self):
         lazy = Application("freedom_middleware.testing:hello", lazy=True)

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from .hosts import Hosts
 from .mount import Mount
+from .predicates import Predicate, client, cookie, header, method, path, predicate
+from .when import When
 
-__all__ = ["Mount"]
+__all__ = [
+    "Hosts",
+    "Mount",
+    "Predicate",
+    "When",
+    "client",
+    "cookie",
+    "header",
+    "method",
+    "path",
+    "predicate",
+]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
     from .shapes import MountedApplications
 
-    _Heads = dict[str, tuple[WSGIApplication | None, dict[str, "_Branch"]]]
+    _Heads = dict[str | None, tuple[str, WSGIApplication, dict[str, "_Branch"]]]
 
 __all__ = ["Mount"]
 
@@ -103,49 +103,35 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             )
         default = children.pop("")
     redirect = slash == "redirect"
-    heads = _compile(default, children)
+    heads = _compile(default, children, redirect)
 
-    def dispatch(environ: Environ, start_response: StartResponse) -> Body:
+    def copying(environ: Environ, start_response: StartResponse) -> Body:
         table = heads
         try:
             path_info = environ["PATH_INFO"]
             script_name = environ["SCRIPT_NAME"]
-        except KeyError:  # PEP 3333 allows to leave out what is empty
-            path_info = environ.get("PATH_INFO", "")
-            script_name = environ.get("SCRIPT_NAME", "")
-        end = path_info.find("/", 1)
-        head = path_info if end < 0 else path_info[:end]
-        if head not in table:
-            head = ""
-        application, branches = table[head]
+            head = path_info.split("/", 2)[1]
+        except LookupError:
+            path_info, script_name, head = _read_path(environ)
+        prefix, application, branches = table[head] if head in table else table[None]
         if branches:
-            head, application = _descend(head, application, branches, path_info, end)
-        if application is None:
-            head, application = "", table[""][0]
-            if application is None:
-                return not_found(environ, start_response)
-        if redirect and head == path_info != "":
-            return _redirect(environ, head, start_response)
-        child = environ
-        if head:
-            script_name = head if script_name == "/" else script_name + head
-            environ[MOUNTED] = script_name
-            if not share:
-                child = environ.copy()
-            child["SCRIPT_NAME"] = script_name
-            child["PATH_INFO"] = path_info.removeprefix(head)
+            prefix, application = _descend(prefix, application, branches, path_info)
+        rest = path_info.removeprefix(prefix)
+        if rest != path_info:
+            mounted = prefix if script_name == "/" else script_name + prefix
+            environ[MOUNTED] = mounted
+            child = environ.copy()
+            child["SCRIPT_NAME"] = mounted
+            child["PATH_INFO"] = rest
         else:
-            if not share:
-                child = environ.copy()
+            application = table[None][1]
+            mounted = None
+            child = environ.copy()
             if script_name == "/":
                 child["SCRIPT_NAME"] = ""
-        if share:
-            return application(child, start_response)
         body = application(child, start_response)
-        try:
+        if MOUNTED in child and child[MOUNTED] is not mounted:  # by a Mount further in
             environ[MOUNTED] = child[MOUNTED]
-        except KeyError:
-            pass  # the default was chosen, and is no Mount
         if keys:
             for key in keys:
                 if key in child:
@@ -155,11 +141,35 @@ def Mount(  # noqa: N802 - reads as the application that it makes
         finally:
             del body  # as in CloseGuard: a traceback may keep this frame
 
+    def sharing(environ: Environ, start_response: StartResponse) -> Body:
+        table = heads
+        try:
+            path_info = environ["PATH_INFO"]
+            script_name = environ["SCRIPT_NAME"]
+            head = path_info.split("/", 2)[1]
+        except LookupError:
+            path_info, script_name, head = _read_path(environ)
+        prefix, application, branches = table[head] if head in table else table[None]
+        if branches:
+            prefix, application = _descend(prefix, application, branches, path_info)
+        rest = path_info.removeprefix(prefix)
+        if rest != path_info:
+            environ["SCRIPT_NAME"] = environ[MOUNTED] = (
+                prefix if script_name == "/" else script_name + prefix
+            )
+            environ["PATH_INFO"] = rest
+            return application(environ, start_response)
+        if script_name == "/":
+            environ["SCRIPT_NAME"] = ""
+        return table[None][1](environ, start_response)
+
+    dispatch = sharing if share else copying
+
     def publish(mounts: dict[str, Application]) -> None:
         nonlocal heads
-        heads = _compile(default, mounts)
+        heads = _compile(default, mounts, redirect)
 
-    table = Table("mount", children, normalise=_normalise, read=_read, publish=publish)
+    table = Table("mount", children, normalise=normal_prefix, read=_read, publish=publish)
 
     def name_children() -> Iterator[tuple[str, WSGIApplication]]:
         yield from table.items()
@@ -179,6 +189,12 @@ def Mount(  # noqa: N802 - reads as the application that it makes
     return mounted  # type: ignore[no-any-return]
 
 
+def _read_path(environ: Environ) -> tuple[str, str, str]:
+    """Return PATH_INFO, SCRIPT_NAME and the first segment where one of them is missing."""
+    path_info = environ.get("PATH_INFO", "")  # PEP 3333 allows to leave out what is empty
+    return path_info, environ.get("SCRIPT_NAME", ""), f"{path_info}/".split("/", 2)[1]
+
+
 class _Branch:
     """What is mounted at one segment, and at the segments below it."""
 
@@ -189,53 +205,67 @@ class _Branch:
         self.branches: dict[str, _Branch] = {}
 
 
-def _compile(default: Application | None, mounts: Mapping[str, Application]) -> _Heads:
-    """Map first segments, slash included, to what is mounted there and the branches below.
+def _compile(
+    default: Application | None, mounts: Mapping[str, Application], redirect: bool
+) -> _Heads:
+    """Map first segments to a prefix, its application, and what is mounted below.
 
-    One look-up decides for most requests, however many mounts there are.  The default,
-    which may be None, is found under ``""``.
+    One look-up decides for most requests, however many mounts there are.  The default is
+    found under None, and under a segment where only something below it is mounted.
     """
     root = _Branch()
     for prefix, application in mounts.items():
         branch = root
         for segment in native(prefix)[1:].split("/"):
-            branch = branch.branches.setdefault("/" + segment, _Branch())
-        branch.application = application.wsgi
+            branch = branch.branches.setdefault(segment, _Branch())
+        branch.application = _redirecting(application.wsgi) if redirect else application.wsgi
+    rest: tuple[str, WSGIApplication] = "", default.wsgi if default else not_found
     heads: _Heads = {
-        head: (branch.application, branch.branches) for head, branch in root.branches.items()
+        head: ((f"/{head}", branch.application) if branch.application else rest)
+        + (branch.branches,)
+        for head, branch in root.branches.items()
     }
-    heads[""] = (None if default is None else default.wsgi, {})
+    heads[None] = *rest, {}
     return heads
 
 
 def _descend(
-    head: str,
-    application: WSGIApplication | None,
-    branches: dict[str, _Branch],
-    path_info: str,
-    start: int,
-) -> tuple[str, WSGIApplication | None]:
+    prefix: str, application: WSGIApplication, branches: dict[str, _Branch], path_info: str
+) -> tuple[str, WSGIApplication]:
     """Follow the path below its first segment; return the longest prefix that is mounted."""
-    while start >= 0 and branches:
-        end = path_info.find("/", start + 1)
-        segment = path_info[start:] if end < 0 else path_info[start:end]
-        branch = branches.get(segment)
+    end = path_info.find("/", 1)
+    while end > 0 and branches:
+        start, end = end + 1, path_info.find("/", end + 1)
+        branch = branches.get(path_info[start:] if end < 0 else path_info[start:end])
         if branch is None:
             break
         if branch.application is not None:
             application = branch.application
-            head = path_info[:end] if end >= 0 else path_info
+            prefix = path_info if end < 0 else path_info[:end]
         branches = branch.branches
-        start = end
-    return head, application
+    return prefix if path_info[:1] == "/" else "", application
 
 
-def _redirect(environ: Environ, prefix: str, start_response: StartResponse) -> Body:
+def _redirecting(application: WSGIApplication) -> WSGIApplication:
+    """Answer a request for exactly the prefix by a redirect, all others by *application*."""
+
+    def with_slash(environ: Environ, start_response: StartResponse) -> Body:
+        if environ["PATH_INFO"]:
+            return application(environ, start_response)
+        return _redirect(environ, start_response)
+
+    return with_slash
+
+
+def _redirect(environ: Environ, start_response: StartResponse) -> Body:
     """Answer 308 to the same URL with a slash; RFC 9110, section 15.4.9."""
-    location = keep_query(url_path(script_name_of(environ) + prefix + "/"), environ)
+    location = keep_query(url_path(environ["SCRIPT_NAME"] + "/"), environ)
     headers = [("Location", location), ("Content-Type", "text/plain"), ("Content-Length", "0")]
     start_response("308 Permanent Redirect", headers)
     return []
+
+
+vars(_redirect)["wsgi_name"] = "308 Permanent Redirect"
 
 
 def _explain(
@@ -250,21 +280,22 @@ def _explain(
         raw = native(prefix)
         if path_info == raw or path_info.startswith(raw + "/"):
             chosen = prefix
-        elif miss := _near_miss(prefix, text(path_info)):
+        elif miss := near_miss(prefix, text(path_info)):
             misses.append((prefix, miss))
     child = environ.copy()
     child["SCRIPT_NAME"] = script_name_of(environ)
     if not chosen:
         return Choice("*", default, child, "default: no prefix matches", tuple(misses))
-    if redirect and path_info == native(chosen):
-        return Choice(chosen, _redirecting, child, "prefix, without its slash", tuple(misses))
     child["SCRIPT_NAME"] += native(chosen)
     child["PATH_INFO"] = path_info.removeprefix(native(chosen))
     child[MOUNTED] = child["SCRIPT_NAME"]
+    if redirect and not child["PATH_INFO"]:
+        return Choice(chosen, _redirect, child, "prefix, without its slash", tuple(misses))
     return Choice(chosen, table[chosen], child, "longest prefix that matches", tuple(misses))
 
 
-def _near_miss(prefix: str, path: str) -> str | None:
+def near_miss(prefix: str, path: str) -> str | None:
+    """Say why a path is not under *prefix* although it looks as if it were; both are text."""
     if path.startswith(prefix):
         segments = path[: path.find("/", len(prefix))] if "/" in path[len(prefix) :] else path
         return f"{segments!r} does not end at a segment boundary"
@@ -278,47 +309,36 @@ def _near_miss(prefix: str, path: str) -> str | None:
     return None
 
 
-def _redirecting(environ: Environ, start_response: StartResponse) -> Body:
-    return _redirect(environ, environ["PATH_INFO"], start_response)
-
-
-vars(_redirecting)["wsgi_name"] = "308 Permanent Redirect"
-
-
 def _read(mounts: Mapping[str, Target]) -> dict[str, Application]:
-    return read_table("mount", _normalise, "Mount(application, {'/shop': ...})", mounts)
+    return read_table("mount", normal_prefix, "Mount(application, {'/shop': ...})", mounts)
 
 
-def _normalise(prefix: str) -> str:
+def normal_prefix(prefix: str, what: str = "mount prefix", stacklevel: int = 5) -> str:
+    """Return *prefix* without slashes at its end, if a path could ever be under it."""
     if not isinstance(prefix, str):
-        raise TableTypeError(f"mount prefix must be text, got {prefix!r}; write '/shop'")
+        raise TableTypeError(f"{what} must be text, got {prefix!r}; write '/shop'")
     normal = prefix.rstrip("/")
     if normal and not normal.startswith("/"):
-        raise MountError(
-            f"mount prefix must start with '/', got {prefix!r}; write {'/' + normal!r}"
-        )
+        raise MountError(f"{what} must start with '/', got {prefix!r}; write {'/' + normal!r}")
     if "?" in normal or "#" in normal:
         raise MountError(
-            f"mount prefix must be a path without '?' and '#', got {prefix!r}; a query or a"
+            f"{what} must be a path without '?' and '#', got {prefix!r}; a query or a"
             " fragment takes no part in dispatch"
         )
     if "//" in normal[1:]:
         folded = "/" + "/".join(filter(None, normal.split("/")))
         raise MountError(
-            f"mount prefix must not hold an empty segment ('//'), got {prefix!r};"
-            f" write {folded!r}"
+            f"{what} must not hold an empty segment ('//'), got {prefix!r}; write {folded!r}"
         )
     if normal.startswith("//"):
         warnings.warn(
-            f"mount prefix {prefix!r} begins with '//': only a request for exactly that"
+            f"{what} {prefix!r} begins with '//': only a request for exactly that"
             f" matches, and most proxies fold it; {normal[1:]!r} was probably meant",
             MountWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )
     try:
         native(normal)
     except UnicodeEncodeError:
-        raise MountError(
-            f"mount prefix must be text that UTF-8 can encode, got {prefix!r}"
-        ) from None
+        raise MountError(f"{what} must be text that UTF-8 can encode, got {prefix!r}") from None
     return normal

@@ -9,9 +9,37 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..wsgi import Body, Environ, StartResponse
-    from .table import Table
+    from .table import Series, Table
 
-__all__ = ["MountedApplications"]
+__all__ = ["CaseApplications", "HostApplications", "MountedApplications"]
+
+
+class CaseApplications(Protocol):
+    """What :func:`~freedom_middleware.When` returns: an application, its cases and counts."""
+
+    cases: Series
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Return how many requests each application has been given, by first path segment.
+
+        The applications go by their predicates, and ``*`` is the one for all the rest.  The
+        counts are those of this process.
+        """
+        ...
+
+    def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
+        """Serve one request (PEP 3333)."""
+        ...
+
+
+class HostApplications(Protocol):
+    """What :func:`~freedom_middleware.Hosts` returns: an application, and its table."""
+
+    hosts: Table
+
+    def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
+        """Serve one request (PEP 3333)."""
+        ...
 
 
 class MountedApplications(Protocol):

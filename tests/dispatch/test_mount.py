@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from paste.urlmap import URLMap
 
@@ -107,9 +107,11 @@ class TestRoutingRule:
 
     @given(
         prefixes=prefixes,
-        path=st.one_of(paths, st.text()),
+        path=st.one_of(paths, paths.map("a".__add__), st.text()),
         script_name=st.sampled_from(["", "/outer", "/"]),
     )
+    @example(prefixes=["/a/a"], path="a/a/a", script_name="")
+    @example(prefixes=["/a"], path="b/a/b", script_name="")
     def test_equals_the_rule_read_aloud(self, prefixes, path, script_name):
         """The longest prefix that equals the path or is followed by a slash; nothing else."""
         children = {prefix: Recorder(prefix) for prefix in prefixes}

@@ -7,9 +7,10 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
-from freedom_middleware import Application, CloseGuard, Mount
+from freedom_middleware import Application, CloseGuard, Hosts, Mount, When
 from freedom_middleware.cookies import Collision, collisions
-from freedom_middleware.dispatch.table import Table
+from freedom_middleware.dispatch import Predicate, header, method, path, predicate
+from freedom_middleware.dispatch.table import Series, Table
 from freedom_middleware.findings import Finding
 from freedom_middleware.serve import Server
 from freedom_middleware.testing import Exchange, exchange
@@ -47,10 +48,25 @@ mount.mounts.replace({"/f": plain})
 del mount.mounts["/f"]
 Mount(None, {}, back=("REMOTE_USER",), share=True, slash="redirect")
 
+hosts = Hosts(site, {"example.org": plain, "*.example.org:8080": "b:app"}, back=(), share=True)
+assert_type(hosts.hosts, Table)
+
+
+def in_french(request: Request) -> bool:
+    return "fr" in request.accept_language
+
+
+api = path("/api") & ~method("POST", "PUT") | header("X-Tier", "beta")
+assert_type(api & in_french, Predicate)
+assert_type(predicate(in_french, vary=("Accept-Language",)), Predicate)
+when = When(None, [(api, plain), (in_french, "fr:app")], back=(), share=True)
+assert_type(when.cases, Series)
+assert_type(when.counts(), dict[str, dict[str, int]])
+
 guarded = CloseGuard(mount, repair=False, on_leak=told)
 
 # Whatever is an application for us is one for everybody.
-everybody: list[WSGIApplication] = [guarded, mount, site, Application(plain)]
+everybody: list[WSGIApplication] = [guarded, mount, hosts, when, site, Application(plain)]
 CloseGuard(CloseGuard(Mount(guarded, {"/again": guarded})))
 
 assert_type(exchange(guarded, "/"), Exchange)

@@ -1,0 +1,290 @@
+"""Choose by any question about a request, and count who still answers what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import count
+
+from ..application import Application, made_at
+from ..environ import text
+from ..errors import TableTypeError
+from .predicates import as_predicate
+from .table import MOUNTED, Series, adapt, check_passing, not_found
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from typing import Any
+
+    from ..application import Target
+    from ..tree import Choice
+    from ..wsgi import Body, Environ, StartResponse, WSGIApplication
+    from .predicates import Ask, Predicate
+    from .shapes import CaseApplications
+
+    Case = tuple[Predicate, Application]
+    _Row = tuple[Ask, WSGIApplication, "Counts"]
+
+__all__ = ["When"]
+
+_EXAMPLE = "[(path('/api'), api)]"
+
+
+def When(  # noqa: N802 - reads as the application that it makes
+    application: Target | None,
+    cases: Iterable[tuple[Predicate | Callable[..., object], Target]],
+    *,
+    back: Collection[str] = (),
+    share: bool = False,
+) -> CaseApplications:
+    """Serve a request by the first case whose predicate is true, else by *application*.
+
+    A predicate is any function of a :class:`webob.Request`, or a ready-made one from
+    :mod:`~freedom_middleware.dispatch.predicates`.  The path is handed over whole, where
+    :func:`~freedom_middleware.Mount` would take the prefix off.
+
+    Where the answer depended on a header, the response says so in ``Vary``: a cache must
+    not give one visitor what was meant for another.  A predicate that raises is an error
+    of the request; nothing is served in its place.
+
+    The cases can be changed while requests are served: they are the attribute ``cases`` of
+    what is returned, a :class:`~freedom_middleware.dispatch.table.Series`.  Its function
+    ``counts()`` says how many requests each application has been given.
+
+    Touches:
+        environ: the chosen application gets a copy; what it changes there stays there,
+            except for the keys in *back* and ``freedom_middleware.mounted``.  A function
+            gets a copy of its own, without the body.
+        start_response: passed on as it is, or wrapped to add ``Vary`` where a predicate
+            that was asked names a header.
+        body: passed on as it is.
+
+    Args:
+        application: Serves what no predicate is true for; None answers 404.  Any form that
+            :class:`~freedom_middleware.Application` takes.
+        cases: Pairs of a predicate and an application, in the order in which to ask.
+        back, share: See :func:`~freedom_middleware.Mount`.
+
+    Returns:
+        The application, with its ``cases`` and ``counts()``.
+
+    Raises:
+        TableTypeError: *cases* are no pairs, or a predicate is none.
+        OptionError: *back* or *share* cannot be understood.
+        ApplicationError, ApplicationTypeError: A child is not an application.
+
+    Source: RFC 9110, section 12.5.5, on Vary.
+
+    >>> from freedom_middleware.dispatch import cookie, path
+    >>> from freedom_middleware.testing import exchange, hello
+    >>> site = When(None, [(path("/hello") & ~cookie("old"), hello)])
+    >>> answer = exchange(site, "/hello/there")
+    >>> answer.status, answer.header("Vary"), exchange(site, "/helloes").header("Vary")
+    ('200 OK', 'Cookie', None)
+    >>> site.counts()
+    {"path('/hello') & ~cookie('old')": {'/hello': 1}, '*': {'/helloes': 1}}
+    """
+    keys = check_passing("When", back, share)
+    default = None if application is None else Application(application)
+    rest = not_found if default is None else default.wsgi
+    rest_counts = Counts()
+    counted: dict[str, Counts] = {}
+    asked: list[Case] = []
+    rows: tuple[_Row, ...] = ()
+
+    def dispatch(environ: Environ, start_response: StartResponse) -> Body:
+        vary: list[str] = []
+        for ask, application, counts in rows:  # noqa: B007 - the last ones are used
+            if ask(environ, vary):
+                break
+        else:
+            application, counts = rest, rest_counts
+        path_info = environ.get("PATH_INFO", "")
+        end = path_info.find("/", 1)
+        head = path_info if end < 0 else path_info[:end]
+        try:
+            next(counts.by_head[head])
+        except KeyError:
+            counts.begin(head)
+        if vary:
+            start_response = _varying(start_response, vary)
+        if share:
+            return application(environ, start_response)
+        child = environ.copy()
+        body = application(child, start_response)
+        if MOUNTED in child:
+            environ[MOUNTED] = child[MOUNTED]
+        if keys:
+            for key in keys:
+                if key in child:
+                    environ[key] = child[key]
+        try:
+            return body
+        finally:
+            del body  # as in CloseGuard: a traceback may keep this frame
+
+    def publish(cases: list[Case]) -> None:
+        nonlocal asked, counted, rows
+        kept: dict[str, Counts] = {}
+        for predicate, _ in cases:
+            label = repr(predicate)
+            kept[label] = kept.get(label) or counted.get(label) or Counts()
+        rows = tuple((p.ask, child.wsgi, kept[repr(p)]) for p, child in cases)
+        asked, counted = cases, kept
+
+    publish(_read(cases))
+    series = Series(asked, read=_read, publish=publish)
+
+    def count_requests() -> dict[str, dict[str, int]]:
+        return {
+            label: counts.snapshot() for label, counts in [*counted.items(), ("*", rest_counts)]
+        }
+
+    def name_children() -> Iterator[tuple[str, WSGIApplication]]:
+        for predicate, child in asked:
+            yield repr(predicate), child
+        yield "*", default or not_found
+
+    def choose(environ: Environ) -> list[Choice]:
+        return [_explain(environ, default or not_found, asked)]
+
+    dispatch.__name__ = dispatch.__qualname__ = "When"
+    vars(dispatch).update(
+        cases=series,
+        counts=count_requests,
+        wsgi_children=name_children,
+        wsgi_choices=choose,
+        wsgi_made_at=made_at(),
+    )
+    chosen: Any = dispatch
+    return chosen  # type: ignore[no-any-return]
+
+
+class Counts:
+    """How many requests one application has been given, by the first segment of the path.
+
+    No request waits, and none is lost: ``next()`` of an ``itertools.count`` is one step for
+    the interpreter, and so are ``dict.setdefault`` and ``list.pop``.
+
+    Clients choose the paths, so only so many segments are told apart, and only short ones.
+    """
+
+    __slots__ = ("_places", "_snapping", "_snaps", "by_head")
+
+    def __init__(self) -> None:
+        from threading import Lock
+
+        self.by_head: dict[str, count[int]] = {}
+        self._places = [None] * MOST_SEGMENTS
+        self._snaps: dict[str, int] = {}
+        self._snapping = Lock()
+
+    def begin(self, head: str) -> None:
+        """Count a request whose first segment has not been seen before."""
+        if len(head) > LONGEST_SEGMENT:
+            head = OTHER
+        elif head not in self.by_head:  # another thread may have been faster
+            try:
+                self._places.pop()
+            except IndexError:
+                head = OTHER
+            else:
+                mine = count()
+                if self.by_head.setdefault(head, mine) is not mine:
+                    self._places.append(None)
+        next(self.by_head.setdefault(head, count()))
+
+    def snapshot(self) -> dict[str, int]:
+        """Return the counts until now, the largest first."""
+        totals: dict[str, int] = {}
+        with self._snapping:
+            for head, counter in list(self.by_head.items()):
+                # Reading advances it as a request does, so each reading is taken off again.
+                snaps = self._snaps.get(head, 0)
+                self._snaps[head] = snaps + 1
+                shown = text(head)
+                totals[shown] = totals.get(shown, 0) + next(counter) - snaps
+        return dict(sorted(totals.items(), key=lambda item: -item[1]))
+
+
+MOST_SEGMENTS = 1_000
+"""So many first segments are counted apart for each application."""
+LONGEST_SEGMENT = 100
+"""Longer ones are not: they are a visitor's, not a part of a site."""
+OTHER = "(other)"
+"""Where the rest is counted together; no segment has this name, since each starts with /."""
+
+
+def _varying(start_response: StartResponse, names: list[str]) -> StartResponse:
+    """Return *start_response* with *names* in Vary; what a predicate saw, a cache must too."""
+
+    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        return start_response(status, _with_vary(headers, names), *exc_info)
+
+    return start
+
+
+def _with_vary(headers: list[tuple[str, str]], names: list[str]) -> list[tuple[str, str]]:
+    """Return *headers* with *names* in one Vary; the same list if they are there already.
+
+    Source: RFC 9110, section 12.5.5; ``*`` already says that the answer depends on anything.
+
+    >>> _with_vary([("Vary", "Accept"), ("ETag", "x"), ("vary", "cookie")], ["Cookie", "DNT"])
+    [('Vary', 'Accept, cookie, DNT'), ('ETag', 'x')]
+    """
+    listed = [
+        name.strip(" \t")
+        for header, value in headers
+        if header.lower() == "vary"
+        for name in value.split(",")
+    ]
+    seen = {name.lower() for name in listed}
+    missing = list({name.lower(): name for name in names if name.lower() not in seen}.values())
+    if "*" in seen or not missing:
+        return headers
+    merged = ("Vary", ", ".join([*filter(None, listed), *missing]))
+    others = [header for header in headers if header[0].lower() != "vary"]
+    first = next((i for i, header in enumerate(headers) if header[0].lower() == "vary"), None)
+    others.insert(len(others) if first is None else first, merged)
+    return others
+
+
+def _explain(environ: Environ, default: WSGIApplication, cases: list[Case]) -> Choice:
+    """Say which child is chosen, by asking as a request does."""
+    from ..tree import Choice
+
+    chosen: Case | None = None
+    misses = []
+    for predicate, child in cases:
+        if chosen is None:
+            if predicate.ask(environ, []):
+                chosen = predicate, child
+            elif miss := predicate.hint(environ):
+                misses.append((repr(predicate), miss))
+        # A function that a request would not reach is not called here either.
+        elif not predicate.runs_code and predicate.ask(environ, []):
+            misses.append((repr(predicate), f"true as well, but {chosen[0]!r} comes first"))
+    if chosen is None:
+        reason = "default: no predicate is true"
+        return Choice("*", default, environ.copy(), reason, tuple(misses))
+    reason = "first predicate that is true"
+    return Choice(repr(chosen[0]), chosen[1], environ.copy(), reason, tuple(misses))
+
+
+def _read(cases: Iterable[Any]) -> list[Case]:
+    """Check the cases that a user wrote: predicates made of functions, children adapted."""
+    if isinstance(cases, (Mapping, str)) or not isinstance(cases, Iterable):
+        raise TableTypeError(
+            f"cases must be a list of predicates and applications, got {cases!r}; their order"
+            f" decides: write {_EXAMPLE}"
+        )
+    read = []
+    for row in cases:
+        if not isinstance(row, (tuple, list)) or len(row) != 2:
+            raise TableTypeError(
+                f"case must be a pair of a predicate and an application, got {row!r}; write"
+                f" {_EXAMPLE}"
+            )
+        predicate = as_predicate(row[0])
+        read.append((predicate, adapt(f"case {predicate!r}", row[1])))
+    return read
