@@ -78,6 +78,7 @@ def adapt_asgi(target: Any) -> WSGIApplication:
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=renew_lock)
+    vars(asgi)["wsgi_adapts"] = target
     return asgi
 
 
