@@ -39,14 +39,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Choice",
+    "Description",
     "Edge",
     "Node",
+    "adapted",
+    "branches",
     "candidates",
     "children_of",
     "describe",
     "draw",
     "edges_of",
+    "is_named",
     "name_of",
+    "origin",
     "walk",
 ]
 
@@ -221,6 +226,20 @@ def describe(application: WSGIApplication, *, around: bool = False) -> Descripti
     if target is None:
         return Description(kind, "", "")  # a lazy one, not loaded yet
     return Description(kind, framework_of(target), where_of(target))
+
+
+def origin(kind: str, framework: str, where: str, kind_width: int = 0) -> str:
+    """Return what stands beside the name of an application: its kind, and its origin.
+
+    >>> origin("Freedom", "Django 5.2.19", ""), origin("", "", "mysite/wsgi.py:6")
+    ('Freedom (Django 5.2.19)', 'mysite/wsgi.py:6')
+    """
+    made = printable(framework or where)
+    if not kind:
+        return made
+    if kind == "Freedom" and framework:
+        return f"Freedom ({made})"
+    return f"{kind:<{kind_width}}  {made}".rstrip()
 
 
 def walk(application: WSGIApplication) -> Iterator[Node]:

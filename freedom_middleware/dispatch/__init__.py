@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .explain import explain
 from .mount import Mount
 
-__all__ = ["Mount"]
+__all__ = ["Mount", "explain"]
