@@ -106,7 +106,7 @@ def _is_standard(module: str) -> bool:
 
 @functools.cache
 def _distribution_of(module: str) -> str:
-    """Return the name and the version of the distribution that a module is part of, or ``""``."""
+    """Return name and version of the distribution that *module* is part of, else ``""``."""
     from importlib.metadata import distribution
 
     loaded = sys.modules.get(module)

@@ -45,7 +45,7 @@ class Place:
         name: str,
         path: str,
         get: Callable[[], Any],
-        set: Callable[[Any], object],  # noqa: A002 - what it is
+        set: Callable[[Any], object],
     ) -> None:
         self.name, self.path, self.get, self.set = name, path, get, set
 
@@ -69,7 +69,7 @@ def lookup(thing: object, name: str) -> Any:
     for cls in _mro(thing):
         entry = _class_attributes(cls).get(name, MISSING)
         if type(entry) is types.MemberDescriptorType:
-            return _read(lambda entry=entry: entry.__get__(thing))
+            return _read(functools.partial(entry.__get__, thing))
         if entry is not MISSING:
             return entry
     return MISSING
@@ -124,7 +124,8 @@ def places_in(thing: object, path: str = "", held: Place | None = None) -> Itera
 def _in_function(function: Any, path: str) -> Iterator[Place]:
     if type(function) is not types.FunctionType:
         return
-    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+    variables = function.__code__.co_freevars
+    for name, cell in zip(variables, function.__closure__ or (), strict=True):
         yield Place(
             name,
             f"{path}<{name}>",
@@ -133,20 +134,19 @@ def _in_function(function: Any, path: str) -> Iterator[Place]:
         )
     names = function.__code__.co_varnames[: function.__code__.co_argcount]
     defaults = function.__defaults__ or ()
+    held = Place(
+        "",
+        path,
+        functools.partial(getattr, function, "__defaults__"),
+        functools.partial(setattr, function, "__defaults__"),
+    )
     for index, name in enumerate(names[len(names) - len(defaults) :]):
-        place = Place(
-            "", path, lambda: function.__defaults__, lambda v: setattr(function, "__defaults__", v)
-        )
-        yield _item(defaults, index, name, f"{path}({name}=)", place)
+        yield _item(defaults, index, name, f"{path}({name}=)", held)
     for name in function.__kwdefaults__ or {}:
         yield _item(function.__kwdefaults__, name, name, f"{path}({name}=)", None)
-    # functools.wraps fills the attributes with those of what it wraps.
     attributes = _attributes(function) or {}
-    if "__wrapped__" in attributes:
-        attributes_shown = ["__wrapped__"]
-    else:
-        attributes_shown = list(attributes)
-    for name in attributes_shown:
+    # functools.wraps fills them with those of what it wraps.
+    for name in ["__wrapped__"] if "__wrapped__" in attributes else list(attributes):
         yield _item(attributes, name, name, f"{path}.{name}", None)
 
 
@@ -156,7 +156,8 @@ def _in_partial(partial: Any, path: str) -> Iterator[Place]:
     def replace(position: int, value: Any) -> None:
         now = list(functools.partial.__reduce__(partial)[2])
         now[position] = value
-        functools.partial.__setstate__(partial, tuple(now))
+        setstate: Any = functools.partial.__dict__["__setstate__"]
+        setstate(partial, tuple(now))
 
     def read(position: int) -> Any:
         return functools.partial.__reduce__(partial)[2][position]

@@ -91,7 +91,7 @@ def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
             return "ASGI"
     if shape.is_async or not shape.required <= 2 <= shape.most:
         return None
-    first, second, *_ = *names, "", ""
+    first, second = [*names, "", ""][:2]
     if first in _ENVIRON and (second in _RESPOND or second.startswith("start")):
         return "WSGI"
     if not telling or (shape.most == 2 and first in _OTHERS):
@@ -104,17 +104,17 @@ def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
     if steps == 0 or is_a(thing, type):
         return None
     if type(thing) is types.FunctionType:
-        shape = _shape_of_function(thing)
-        if shape.names[:1] or shape.most < _UNKNOWN.most:
-            return shape
-        wrapped = lookup(thing, "__wrapped__")  # takes anything, as a decorator does
-        return shape if wrapped is MISSING else _shape_of(wrapped, steps - 1) or shape
+        own = _shape_of_function(thing)
+        wrapped = lookup(thing, "__wrapped__")
+        if wrapped is MISSING or own.names or own.most < _UNKNOWN.most:
+            return own
+        return _shape_of(wrapped, steps - 1) or own  # takes anything, as a decorator does
     if type(thing) is types.MethodType:
         return _without_first(_shape_of(thing.__func__, steps - 1), 1)
     if is_a(thing, functools.partial):
-        _, args, keywords, _ = functools.partial.__reduce__(thing)[2]
-        given = next(place.get() for place in places_in(thing) if place.name == "func")
-        shape = _without_first(_shape_of(given, steps - 1), len(args))
+        state: Any = functools.partial.__reduce__(thing)[2]
+        function, args, keywords, _ = state
+        shape = _without_first(_shape_of(function, steps - 1), len(args))
         if shape is None or not any(name in keywords for name in shape.names):
             return shape
         kept = [name in keywords for name in shape.names].index(True)

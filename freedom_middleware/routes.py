@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .terminal import PLAIN, Terminal, cut, padded, printable, width_of
+from .terminal import PLAIN, Terminal, cut, printable, width_of
 from .tree import Node, branches, origin, walk
 
 if TYPE_CHECKING:
@@ -26,29 +26,34 @@ def to_text(application: WSGIApplication, terminal: Terminal = PLAIN) -> str:
     └─ *    404 Not Found
     """
     nodes = list(walk(application))
-    before = branches(nodes, ascii=terminal.ascii)
     kinds = max((len(node.kind) for node in nodes if node.kind != "Freedom"), default=0)
     beside = [origin(node.kind, node.framework, node.where, kinds) for node in nodes]
     names = [printable(node.name) for node in nodes]
-    room = max(map(_width, before, names))
+    before = branches(nodes, ascii=terminal.ascii)
+    room = max(width_of(text + name) for text, name in zip(before, names, strict=True))
     if terminal.columns is not None:
-        widest = max(map(width_of, beside))
-        room = min(room, max(terminal.columns - widest - 2, terminal.columns // 2))
-    return "\n".join(map(lambda *row: _line(*row, room, terminal), before, names, beside))
+        # As much as is needed for what stands beside, but two thirds for the tree.
+        least = min(max(map(width_of, beside)), terminal.columns // 3)
+        room = min(room, terminal.columns - 2 - least)
+        before = branches(nodes, ascii=terminal.ascii, columns=room - LEAST_NAME)
+        names = [
+            cut(name, max(room - width_of(text), LEAST_NAME), ascii=terminal.ascii)
+            for text, name in zip(before, names, strict=True)
+        ]
+        left = max(terminal.columns - 2 - room, 0)
+        beside = [cut(more, left, ascii=terminal.ascii) for more in beside]
+    lines = []
+    for text, name, more in zip(before, names, beside, strict=True):
+        line = f"{terminal.paint(text, 'dim')}{name}"
+        if more:
+            gap = " " * (room - width_of(text + name) + 2)
+            line += f"{gap}{terminal.paint(more, 'dim')}"
+        lines.append(line)
+    return "\n".join(lines)
 
 
-def _width(before: str, name: str) -> int:
-    return width_of(before) + width_of(name)
-
-
-def _line(before: str, name: str, beside: str, room: int, terminal: Terminal) -> str:
-    if terminal.columns is not None:
-        left = max(room - width_of(before), 8)
-        name = cut(name, left, ascii=terminal.ascii)
-        beside = cut(beside, max(terminal.columns - room - 2, 8), ascii=terminal.ascii)
-    gap = " " * max(room - _width(before, name) + 2, 2)
-    shown = terminal.paint(before, "dim") + name
-    return f"{shown}{gap}{terminal.paint(beside, 'dim')}" if beside else shown
+LEAST_NAME = 6
+"""Names are not cut shorter; labels are, where there are that many levels."""
 
 
 def to_dict(application: WSGIApplication) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def name_of(application: Any) -> str:
     if is_a(application, functools.partial):
         return name_of(functools.partial.__reduce__(application)[2][0])
     if type(application) is types.MethodType:
-        own = application.__self__
+        own: Any = application.__self__
         method = name_of(application.__func__).rpartition(".")[2]
         return f"{_class_name(own if is_a(own, type) else type(own))}.{method}"
     if type(application) is types.FunctionType:

@@ -87,7 +87,7 @@ def padded(text: str, width: int) -> str:
     return text + " " * (width - width_of(text))
 
 
-def cut(text: str, width: int, *, ascii: bool = False) -> str:  # noqa: A002 - as in Terminal
+def cut(text: str, width: int, *, ascii: bool = False) -> str:
     """Return *text* in at most *width* columns; what is too much is left out in the middle.
 
     >>> cut("a_very_long_package.wsgi:application", 20)

@@ -30,7 +30,7 @@ from .origins import framework_of, relative, where_of
 from .places import MISSING, Place, declared, is_a, lookup, places_in
 from .plausible import is_telling, kind_by_looks
 from .targets import name_of
-from .terminal import padded, printable, width_of
+from .terminal import cut, padded, printable, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -171,9 +171,7 @@ def candidates(application: WSGIApplication, *, hops: int = 3) -> tuple[Edge, ..
     for place, value in _reachable(application, hops, lambda value: True):
         if value is not application and kind_by_looks(value, telling=True) == "WSGI":
             found.setdefault(id(value), (value, []))[1].append(place)
-    return tuple(
-        Edge(places[0].path, value, tuple(places)) for value, places in found.values()
-    )
+    return tuple(Edge(places[0].path, value, tuple(places)) for value, places in found.values())
 
 
 def adapted(application: Any) -> Any:
@@ -272,8 +270,16 @@ def draw(application: WSGIApplication) -> str:
     )
 
 
-def branches(nodes: list[Node], *, ascii: bool = False) -> list[str]:  # noqa: A002 - a style
-    """Return what stands before the name in each line of a tree: its branch and its label."""
+def branches(
+    nodes: list[Node], *, ascii: bool = False, columns: int | None = None
+) -> list[str]:
+    """Return what stands before the name in each line of a tree: its branch and its label.
+
+    Args:
+        nodes: As :func:`walk` yields them.
+        ascii: Draw with ASCII only.
+        columns: Cut labels in the middle where they would need more.
+    """
     is_last = [True] * len(nodes)
     follows: list[bool] = []  # for each depth, whether a sibling comes later
     for index in range(len(nodes) - 1, -1, -1):
@@ -294,8 +300,13 @@ def branches(nodes: list[Node], *, ascii: bool = False) -> list[str]:  # noqa: A
     indents = [""]  # for each depth, what stands before the branches there
     for node, parent, last in zip(nodes, family, is_last, strict=True):
         del indents[node.depth + 1 :]
-        label = padded(printable(node.label), widths[parent]) + "  " if widths[parent] else ""
         branch = (corner if last else fork) if node.depth else ""
+        width = widths[parent]
+        label = printable(node.label)
+        if columns is not None:
+            width = min(width, max(columns - len(indents[-1]) - len(branch) - 2, 6))
+            label = cut(label, width, ascii=ascii)
+        label = padded(label, width) + "  " if width else ""
         lines.append(f"{indents[-1]}{branch}{label}")
         indents.append(indents[-1] + (("   " if last else bar) if node.depth else ""))
     return lines
@@ -357,8 +368,10 @@ def _found(application: Any, above: Collection[object]) -> Iterator[Edge]:
             held[2].append(place)
     alone = len(found) == 1
     # What a table leaves over is named last, as in ours.
-    for (_, label), (name, value, places) in sorted(found.items(), key=lambda item: not item[0][1]):
-        yield Edge(label or ("" if alone else name), value, tuple(places))
+    for last in (False, True):
+        for (_, label), (name, value, places) in found.items():
+            if last is (label == ""):
+                yield Edge(label or ("" if alone else name), value, tuple(places))
 
 
 def _shown(application: Any) -> Iterator[tuple[Place, str, bool]]:
@@ -375,7 +388,7 @@ def _shown(application: Any) -> Iterator[tuple[Place, str, bool]]:
 def _items(
     container: Any, held: Place, labels: list[str], levels: int
 ) -> Iterator[tuple[Place, str]]:
-    """Yield the places in a container and those in it, with keys, texts or numbers as labels."""
+    """Yield the places in a container with labels: keys, texts beside them, or numbers."""
     places = list(places_in(container, held.path, held))
     is_row = not is_a(container, dict) and bool(_texts(container))  # ("/shop", application)
     for number, place in enumerate(places, 1):

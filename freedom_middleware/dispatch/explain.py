@@ -91,8 +91,9 @@ def _follow(
             break
         been.add(place)
         if len(choices) > 1:
+            around = [*above, application]
             branches = [
-                _follow(each.application, each.environ, each, [*above, application], been.copy())
+                _follow(each.application, each.environ, each, around.copy(), been.copy())
                 for each in choices
             ]
             step = steps[-1] = step._replace(
@@ -171,7 +172,7 @@ def _environ(url: str, method: str, headers: Headers | None) -> Environ:
     scheme, authority, path = "http", "", rest
     if not rest.startswith("/"):
         scheme, slashes, after = rest.partition("://")
-        authority, slash, path = after.partition("/")
+        authority, _, path = after.partition("/")
         path = "/" + path
         scheme = scheme.lower()
         if not slashes or not authority or scheme not in ("http", "https"):
@@ -204,7 +205,7 @@ def _set_host(environ: Environ, host: str, scheme: str, url: str) -> None:
     name, colon, port = host.rpartition(":")
     if not colon or port.endswith("]"):  # an IPv6 address, and no port
         name, port = host, ""
-    if port and not (port.isascii() and port.isdigit() and int(port) < 65536) or not name:
+    if not name or (port and not (port.isascii() and port.isdigit() and int(port) < 65536)):
         raise OptionError(f"URL must have a host, and a port that is a number, got {url!r}")
     try:
         name = name if name.isascii() else name.encode("idna").decode("ascii")

@@ -88,7 +88,8 @@ def _block(start: Explanation, terminal: Terminal, number: str) -> Iterator[str]
     beside = origin(end.kind, end.framework, end.where)
     name = printable(end.name)
     if columns is not None:
-        name = cut(name, max(columns - len(number) - width_of(beside) - 2, 16), ascii=terminal.ascii)
+        left = columns - len(number) - width_of(beside) - 2
+        name = cut(name, max(left, 16), ascii=terminal.ascii)
     yield f"{number}{terminal.paint(name, 'bold')}  {terminal.paint(beside, 'dim')}".rstrip()
     for key, value in _rows(way):
         style = "warning" if key in ("near miss", "note") else "dim"
@@ -98,15 +99,11 @@ def _block(start: Explanation, terminal: Terminal, number: str) -> Iterator[str]
         yield f"{indent}  {terminal.paint(f'{key:<11}', style)}  {lines[0]}"
         for line in lines[1:]:
             yield f"{indent}{'':15}{line}"
+    inner = terminal._replace(columns=None if columns is None else columns - 2)
     for index, branch in enumerate(end.next, 1):
         yield ""
-        yield from (
-            f"{indent}  {line}".rstrip() for line in _block(branch, _narrower(terminal), f"{index}. ")
-        )
-
-
-def _narrower(terminal: Terminal) -> Terminal:
-    return terminal._replace(columns=None if terminal.columns is None else terminal.columns - 2)
+        for line in _block(branch, inner, f"{index}. "):
+            yield f"{indent}  {line}".rstrip()
 
 
 def _rows(way: list[Explanation]) -> Iterator[tuple[str, str]]:
@@ -119,11 +116,13 @@ def _rows(way: list[Explanation]) -> Iterator[tuple[str, str]]:
     if end.root_path is not None:
         yield "root_path", repr(end.root_path)
         yield "path", repr(end.path)
-    choosing = [step for step in way if step.reason]
-    for step in choosing:
-        told = f"{step.label}: " if step.label not in ("", "*") else ""
-        parent = f" ({way[way.index(step) - 1].name})" if len(choosing) > 1 and step is not way[0] else ""
-        yield "chosen", printable(f"{told}{step.reason}{parent}")
+    parents = ["", *(step.name for step in way)]
+    several = sum(bool(step.reason) for step in way) > 1
+    for step, parent in zip(way, parents, strict=False):
+        if not step.reason:
+            continue
+        told = step.reason if step.label in ("", "*") else f"{step.label}: {step.reason}"
+        yield "chosen", printable(f"{told} (by {parent})" if several and parent else told)
         for label, reason in step.near_misses:
             yield "near miss", printable(f"{label}: {reason}")
     if end.note:
@@ -137,4 +136,4 @@ def _native(key: str, value: str) -> Iterator[tuple[str, str]]:
     shown = text(value)
     yield key, repr(shown)
     if shown != value:
-        yield "", f"{ascii(value)} in environ"
+        yield "", f"{value!a} in environ"
