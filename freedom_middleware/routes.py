@@ -35,7 +35,9 @@ def to_text(application: WSGIApplication, terminal: Terminal = PLAIN) -> str:
         # As much as is needed for what stands beside, but two thirds for the tree.
         least = min(max(map(width_of, beside)), terminal.columns // 3)
         room = min(room, terminal.columns - 2 - least)
-        before = branches(nodes, ascii=terminal.ascii, columns=room - LEAST_NAME)
+        # ... of which a label leaves a third to the name.
+        shortest = max(min(max(map(width_of, names)), room // 3), LEAST_NAME)
+        before = branches(nodes, ascii=terminal.ascii, columns=room - shortest)
         names = [
             cut(name, max(room - width_of(text), LEAST_NAME), ascii=terminal.ascii)
             for text, name in zip(before, names, strict=True)
@@ -46,14 +48,14 @@ def to_text(application: WSGIApplication, terminal: Terminal = PLAIN) -> str:
     for text, name, more in zip(before, names, beside, strict=True):
         line = f"{terminal.paint(text, 'dim')}{name}"
         if more:
-            gap = " " * (room - width_of(text + name) + 2)
+            gap = " " * max(room - width_of(text + name) + 2, 2)
             line += f"{gap}{terminal.paint(more, 'dim')}"
         lines.append(line)
     return "\n".join(lines)
 
 
 LEAST_NAME = 6
-"""Names are not cut shorter; labels are, where there are that many levels."""
+"""Names are not cut shorter, however deep they stand."""
 
 
 def to_dict(application: WSGIApplication) -> dict[str, Any]:

@@ -109,7 +109,8 @@ class Edge(NamedTuple):
         places: Where the parent holds it: whoever stands in all of these is called in its
             place.  They hold what is really called, which of an
             :class:`~freedom_middleware.Application` is its ``wsgi``.  Empty if it cannot
-            be reached.
+            be reached.  Where several labels of a tree of ours lead to one application,
+            they have all its places in common.
     """
 
     label: str
@@ -380,7 +381,7 @@ def _shown(application: Any) -> Iterator[tuple[Place, str, bool]]:
         telling = is_telling(place.name)
         value = _value_of(place)
         if is_a(value, dict, list, tuple):
-            for inner, label in _items(value, place, _texts(value), 3):
+            for inner, label in _items(value, place, _texts(value), 4):
                 yield inner, label, telling
         yield place, "", telling
 
