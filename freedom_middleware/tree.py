@@ -43,6 +43,7 @@ __all__ = [
     "Edge",
     "Node",
     "adapted",
+    "bare",
     "branches",
     "candidates",
     "children_of",
@@ -125,7 +126,7 @@ def children_of(
 
     Args:
         application: Whose children.
-        above: The applications around it.  What leads back to one of these, as a method
+        above: The applications around it, as :func:`bare` has them.  What leads back to one of these, as a method
             does to its own object, is no child.
     """
     told = _told(application)
@@ -141,8 +142,8 @@ def edges_of(
     told = _told(application)
     if told is None:
         return tuple(_found(application, above))
-    inner = adapted(application)
-    if inner is not application and not is_named(application):
+    inner = bare(application)
+    if inner is not application:
         return edges_of(inner, above=above)
     called = [adapted(child) for _, child in told]
     wanted = {id(thing) for thing in [*called, *(child for _, child in told)]}
@@ -183,6 +184,11 @@ def adapted(application: Any) -> Any:
     if type(inner) is Lazy:
         inner = inner.wsgi_adapts or inner
     return application if inner is MISSING else inner
+
+
+def bare(application: Any) -> Any:
+    """Return what *application* is without its adapter, unless that stands above it."""
+    return application if is_named(application) else adapted(application)
 
 
 def is_named(application: Any) -> bool:
@@ -322,18 +328,19 @@ def _descend(
 ) -> Iterator[tuple[int, str, WSGIApplication, bool]]:
     """Yield depth, label, application, and whether it is around others, outermost first."""
     entered = Counter[int]()
-    above: list[WSGIApplication] = []
+    above: list[object] = []
     waiting = [(0, "", application)]
     while waiting:
         depth, label, child = waiting.pop()
         del above[depth:]
         below: list[tuple[str, WSGIApplication]] = []
-        if not any(child is outer for outer in above) and entered[id(child)] < OFTEN:
-            entered[id(child)] += 1
+        inner = bare(child)
+        if not any(inner is outer for outer in above) and entered[id(inner)] < OFTEN:
+            entered[id(inner)] += 1
             below = list(children_of(child, above=above))
         yield depth, label, child, bool(below)
-        above.append(child)
-        waiting += [(depth + 1, name, inner) for name, inner in reversed(below)]
+        above.append(inner)
+        waiting += [(depth + 1, name, under) for name, under in reversed(below)]
 
 
 def _told(application: Any) -> tuple[tuple[str, WSGIApplication], ...] | None:
@@ -349,7 +356,7 @@ def _told(application: Any) -> tuple[tuple[str, WSGIApplication], ...] | None:
 
 def _found(application: Any, above: Collection[object]) -> Iterator[Edge]:
     """Yield the children of somebody else's application, as they are seen."""
-    around = {id(outer) for outer in above} | {id(adapted(outer)) for outer in above}
+    around = set(map(id, above))
     own: Any = application
     if type(application) is types.MethodType:
         own = application.__self__

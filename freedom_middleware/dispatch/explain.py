@@ -9,7 +9,6 @@ from ..errors import OptionError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any
 
     from ..application import Target
     from ..tree import Choice
@@ -74,15 +73,15 @@ def _follow(
     application: WSGIApplication,
     environ: Environ,
     choice: Choice | None,
-    above: list[WSGIApplication],
+    above: list[object],
     been: set[tuple[object, ...]],
 ) -> Explanation:
     """Walk inwards to where the way ends, or parts; return its first step."""
-    from ..tree import name_of
+    from ..tree import bare, name_of
 
     steps: list[Explanation] = []
     while True:
-        place = (id(application), environ.get("SCRIPT_NAME"), environ.get("PATH_INFO"))
+        place = (id(bare(application)), environ.get("SCRIPT_NAME"), environ.get("PATH_INFO"))
         choices, children = _next(application, environ, above)
         step = _step(application, environ, choice, around=bool(choices or children))
         steps.append(step)
@@ -91,7 +90,7 @@ def _follow(
             break
         been.add(place)
         if len(choices) > 1:
-            around = [*above, application]
+            around = [*above, bare(application)]
             branches = [
                 _follow(each.application, each.environ, each, around.copy(), been.copy())
                 for each in choices
@@ -100,7 +99,7 @@ def _follow(
                 note="the first of these whose answer stands", next=tuple(branches)
             )
             break
-        above.append(application)
+        above.append(bare(application))
         if choices:
             [choice] = choices
             application, environ = choice.application, choice.environ
@@ -119,14 +118,14 @@ def _follow(
 
 
 def _next(
-    application: WSGIApplication, environ: Environ, above: list[WSGIApplication]
+    application: WSGIApplication, environ: Environ, above: list[object]
 ) -> tuple[list[Choice], list[tuple[str, WSGIApplication]]]:
     """Return where *application* says that the request goes, else the children it has."""
     from ..places import MISSING, declared
-    from ..tree import adapted, children_of, is_named
+    from ..tree import bare, children_of
 
     children = list(children_of(application, above=above))
-    inner: Any = application if is_named(application) else adapted(application)
+    inner = bare(application)
     if declared(inner, "wsgi_choices") is MISSING:
         return [], children
     return list(inner.wsgi_choices(environ)), children

@@ -88,6 +88,7 @@ def _block(start: Explanation, terminal: Terminal, number: str) -> Iterator[str]
     beside = origin(end.kind, end.framework, end.where)
     name = printable(end.name)
     if columns is not None:
+        beside = cut(beside, columns // 2, ascii=terminal.ascii)
         left = columns - len(number) - width_of(beside) - 2
         name = cut(name, max(left, 16), ascii=terminal.ascii)
     yield f"{number}{terminal.paint(name, 'bold')}  {terminal.paint(beside, 'dim')}".rstrip()
