@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
 
-__all__ = ["PLAIN", "Terminal", "cut", "padded", "printable", "width_of"]
+__all__ = ["PLAIN", "Terminal", "cut", "padded", "printable", "width_of", "wrapped"]
 
 
 class Terminal(NamedTuple):
@@ -100,6 +100,27 @@ def cut(text: str, width: int, *, ascii: bool = False) -> str:
     head = _fitting(text, room - room // 2)
     tail = _fitting(text[::-1], room // 2)[::-1]
     return f"{head}{mark}{tail}"
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return *text* as lines of at most *width* columns.
+
+    >>> wrapped("the path differs in case", 10)
+    ['the path', 'differs in', 'case']
+    """
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if width_of(longer) <= width:
+            lines[-1] = longer
+            continue
+        lines += [""] if lines[-1] else []
+        while width_of(word) > width:
+            lines[-1] = _fitting(word, width)
+            word = word[len(lines[-1]) :]
+            lines.append("")
+        lines[-1] = word
+    return lines
 
 
 def _fitting(text: str, width: int) -> str:

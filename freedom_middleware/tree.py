@@ -126,8 +126,8 @@ def children_of(
 
     Args:
         application: Whose children.
-        above: The applications around it, as :func:`bare` has them.  What leads back to one of these, as a method
-            does to its own object, is no child.
+        above: The applications around it, as :func:`bare` has them.  What leads back to
+            one of these, as a method does to its own object, is no child.
     """
     told = _told(application)
     if told is not None:

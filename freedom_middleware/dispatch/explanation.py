@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..environ import text
-from ..terminal import PLAIN, Terminal, cut, printable, width_of
+from ..terminal import PLAIN, Terminal, cut, printable, width_of, wrapped
 from ..tree import origin
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def _block(start: Explanation, terminal: Terminal, number: str) -> Iterator[str]
         style = "warning" if key in ("near miss", "note") else "dim"
         lines = [value]
         if columns is not None:
-            lines = textwrap.wrap(value, max(columns - 15, 20), break_on_hyphens=False) or [""]
+            lines = wrapped(value, max(columns - 15, 20))
         yield f"{indent}  {terminal.paint(f'{key:<11}', style)}  {lines[0]}"
         for line in lines[1:]:
             yield f"{indent}{'':15}{line}"
