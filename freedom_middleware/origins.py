@@ -90,14 +90,19 @@ def _code_of(thing: object) -> types.CodeType | None:
     return function.__code__ if type(function) is types.FunctionType else None
 
 
+_places: dict[int, tuple[type, str, int]] = {}  # not by hash, which may be its own code
+
+
 def _place_of_class(cls: type) -> tuple[str, int]:
     import inspect
 
-    try:
-        _, line = inspect.getsourcelines(cls)
-        return inspect.getsourcefile(cls) or "", line
-    except (OSError, TypeError):
-        return "", 0  # made by exec, or its file has gone
+    if id(cls) not in _places:
+        try:
+            _, line = inspect.getsourcelines(cls)
+            _places[id(cls)] = cls, inspect.getsourcefile(cls) or "", line
+        except (OSError, TypeError):
+            _places[id(cls)] = cls, "", 0  # made by exec, or its file has gone
+    return _places[id(cls)][1:]
 
 
 def _is_standard(module: str) -> bool:
