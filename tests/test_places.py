@@ -210,6 +210,8 @@ class TestNothingIsCalled:
         shadowed = Shadowed()
         shadowed.application = 1
 
+        vars(Plain)["__dict__"].__get__(shadowed)[1] = "no name at all"
+
         assert [place.name for place in places_in(shadowed)] == ["application"]
 
     def test_of_an_object_without_any_attributes_of_its_own(self):

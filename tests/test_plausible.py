@@ -85,6 +85,8 @@ NEVER = [
     time.perf_counter,
     Uncallable(),
     functools.partial(hello, {}, print),
+    functools.partial(Instance, 1),
+    functools.partial(time.perf_counter),
     None,
     "application",
     pytest,

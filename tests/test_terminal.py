@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from freedom_middleware.terminal import PLAIN, Terminal, cut, padded, width_of
+from freedom_middleware.terminal import PLAIN, Terminal, cut, padded, width_of, wrapped
 
 
 class Stream(io.TextIOWrapper):
@@ -58,3 +58,12 @@ def test_what_is_cut_fits(text, width):
     assert width_of(cut(text, width)) <= width
     assert width_of(cut(text, width, ascii=True)) <= width
     assert width_of(padded(cut(text, width), width)) == width
+
+
+@pytest.mark.parametrize("width", [2, 3, 7, 20])
+@pytest.mark.parametrize("text", ["", "a few words", "/店/かご is long", "a" * 20])
+def test_lines_are_wrapped_between_words_and_else_within(text, width):
+    lines = wrapped(text, width)
+
+    assert max(map(width_of, lines)) <= width
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")

@@ -14,7 +14,6 @@ from flask import Flask
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from paste.cascade import Cascade
 from paste.urlmap import URLMap
-from pyramid.config import Configurator
 from sentry_sdk.integrations.wsgi import SentryWsgiMiddleware
 from webtest.lint import middleware as lint
 from werkzeug.local import LocalProxy
@@ -250,7 +249,11 @@ class TestOtherPeoplesLayers:
 
         assert draw(outer) == "Layer\n└─ Layer"
 
+    # It imports pkg_resources, which warns of itself and of what it finds.
+    @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
     def test_pyramid_is_one_application(self):
+        from pyramid.config import Configurator
+
         with Configurator() as config:
             router = config.make_wsgi_app()
 
@@ -356,6 +359,11 @@ class TestOtherPeoplesDispatchers:
 
         assert list(children_of(Dispatcher(table))) == [("/a GET", hello), ("/a PUT", other)]
 
+    def test_a_table_is_not_followed_for_ever(self):
+        deep = [[[[[[("/a", hello)]]]]]]
+
+        assert list(children_of(Layer(deep))) == []
+
     def test_a_row_in_a_tuple_is_made_anew(self):
         urlmap = URLMap()
         urlmap["/a"] = hello
@@ -446,6 +454,9 @@ class TestCandidates:
             "._chain.steps[0]['run']",
         ]
         assert list(candidates(layer, hops=1)) == []
+
+    def test_an_empty_slot_is_passed_over(self):
+        assert [edge.label for edge in candidates(Slotted(hello))] == ["._wsgi_app"]
 
     def test_they_hold_everything_that_is_a_child_for_sure(self):
         app = flask_behind_a_proxy()
