@@ -242,6 +242,12 @@ class TestOtherPeoplesLayers:
         assert draw(flask_behind_a_proxy()) == ("Flask\n└─ ProxyFix\n   └─ Flask.wsgi_app")
         assert draw(Flask("shop")) == "Flask"
 
+    def test_what_an_object_holds_is_not_below_its_own_method(self):
+        app = flask_behind_a_proxy()
+        app.fallback_app = hello
+
+        assert [node.depth for node in walk(app)] == [0, 1, 2, 1]
+
     def test_who_knows_the_application_around_it_does_not_hold_it(self):
         inner = Layer(None)
         outer = Layer(inner)

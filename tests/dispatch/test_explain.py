@@ -130,6 +130,16 @@ class TestWay:
         ]
         assert "first of these" in explanation.note
 
+    def test_who_knows_what_is_around_a_branch_does_not_hold_it(self):
+        class Layer:
+            def __call__(self, environ, start_response): ...
+
+        layer = Layer()
+        cascade = Chooser(("1", layer, "asked first"), ("2", never, "asked then"))
+        layer.app, layer.outer_app = answers("inner"), cascade
+
+        assert end_of(explain(cascade, "/").next[0]).name == "inner"
+
     def test_who_does_not_say_how_it_chooses_has_its_children_listed(self):
         dispatcher = DispatcherMiddleware(answers("site"), {"/a": answers("a")})
 
