@@ -154,10 +154,12 @@ class Application:
                 return error(environ, start_response)
             if not callable(response):
                 raise ApplicationTypeError(
-                    f"view {name} must return a webob.Response, got {response!r}"
+                    f"view {getattr(view, '__qualname__', name)} must return a webob.Response,"
+                    f" got {response!r}"
                 )
             return response(environ, start_response)
 
+        vars(wsgi)["wsgi_adapts"] = view
         return cls._made(wsgi, "view", name)
 
     @classmethod
@@ -247,9 +249,14 @@ class Application:
         """Name what the adapted application is made of (see :mod:`freedom_middleware.tree`)."""
         from .tree import children_of
 
-        children = children_of(self.wsgi)
-        if children and self.wsgi_name != name_of(self.wsgi):
-            return [("", self.wsgi)]  # an import string stands above what it names
+        wsgi: Any = self.wsgi
+        if self._kind == "lazy":
+            wsgi = wsgi.wsgi_adapts
+            if wsgi is None:
+                return ()
+        children = children_of(wsgi)
+        if children and self.wsgi_name != name_of(wsgi):
+            return [("", wsgi)]  # an import string stands above what it names
         return children
 
 

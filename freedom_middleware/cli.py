@@ -7,12 +7,17 @@ import os
 import signal
 import sys
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 from .errors import FreedomError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from .terminal import Terminal
+    from .wsgi import WSGIApplication
 
 __all__ = ["main"]
 
@@ -59,11 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         help="serve an application while you work on it",
         description="Serve an application with waitress, while you work on it.",
     )
-    serve.add_argument(
-        "spec",
-        metavar="SPEC",
-        help="pkg.mod (its 'application'), pkg.mod:attribute or 'pkg.mod:factory()'",
-    )
+    _add_spec(serve)
     _add_address(serve)
     serve.add_argument(
         "--threads",
@@ -76,6 +77,41 @@ def _parser() -> argparse.ArgumentParser:
         "--reload", action="store_true", help="start anew when a Python file below here changes"
     )
     serve.set_defaults(run=_serve)
+
+    routes = commands.add_parser(
+        "routes",
+        help="show what an application is composed of",
+        description="Show the tree of an application: which applications it is composed of,"
+        " and the layers around them.",
+    )
+    _add_spec(routes)
+    _add_json(routes)
+    routes.set_defaults(run=_routes)
+
+    explain = commands.add_parser(
+        "explain",
+        help="say which application gets a URL, and what it sees",
+        description="Say which application a request comes to, why, and what it sees of the"
+        " path. No application is called.",
+    )
+    _add_spec(explain)
+    explain.add_argument(
+        "url", metavar="URL", help="'/shop/cart?x=1', or 'https://shop.example/cart'"
+    )
+    explain.add_argument(
+        "--method", default="GET", metavar="M", help="request method (default: %(default)s)"
+    )
+    explain.add_argument(
+        "--header",
+        type=_header,
+        action="append",
+        default=[],
+        dest="headers",
+        metavar="'NAME: VALUE'",
+        help="a header of the request; may be given more than once",
+    )
+    _add_json(explain)
+    explain.set_defaults(run=_explain)
 
     demo = commands.add_parser(
         "demo",
@@ -91,6 +127,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_demo)
     return parser
+
+
+def _add_spec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "spec",
+        metavar="SPEC",
+        help="pkg.mod (its 'application'), pkg.mod:attribute or 'pkg.mod:factory()'",
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
@@ -111,6 +159,13 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not (colon and name.strip()):
+        raise argparse.ArgumentTypeError(f"must be 'Name: value', got {text!r}")
+    return name.strip(), value.strip()
+
+
 def _serve(options: argparse.Namespace) -> int:
     from .serve import reloading, serve
 
@@ -121,6 +176,58 @@ def _serve(options: argparse.Namespace) -> int:
     }
     run = reloading if options.reload else serve
     return run(options.spec, **arguments)
+
+
+def _routes(options: argparse.Namespace) -> int:
+    from .routes import to_dict, to_text
+
+    application = _load(options.spec)
+    _print(
+        options, lambda: to_dict(application), lambda terminal: to_text(application, terminal)
+    )
+    return 0
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from .dispatch.explain import explain
+
+    explanation = explain(
+        _load(options.spec), options.url, method=options.method, headers=options.headers
+    )
+    _print(options, explanation.to_dict, explanation.text)
+    return 0
+
+
+def _load(spec: str) -> WSGIApplication:
+    """Return what *spec* names: itself, where something stands around others."""
+    from contextlib import redirect_stdout
+
+    from .application import Application
+    from .tree import adapted, children_of
+
+    with redirect_stdout(sys.stderr):  # what somebody's module prints is no part of ours
+        application = Application(spec)
+    inner: WSGIApplication = adapted(application)
+    return inner if children_of(application) else application
+
+
+def _print(
+    options: argparse.Namespace,
+    to_dict: Callable[[], dict[str, Any]],
+    to_text: Callable[[Terminal], str],
+) -> None:
+    """Print for a program, or for people as well as their terminal can show it."""
+    import json
+
+    from .terminal import Terminal
+
+    if options.json:
+        print(json.dumps(to_dict(), indent=2))
+        return
+    terminal = Terminal.of(sys.stdout)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    print(to_text(terminal))
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -37,6 +37,8 @@ class Lazy:
 
     Attributes:
         kind: ``"lazy"`` until it is loaded.
+        wsgi_adapts: The application, None until it is loaded (see
+            :mod:`freedom_middleware.tree`).
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Lazy:
         self._name = name
         self._prepare = prepare
         self._resolve = resolve
-        self._wsgi: WSGIApplication | None = None
+        self.wsgi_adapts: WSGIApplication | None = None
         self._failed_at: float | None = None
         self._logged = ""
         self._loading = False
@@ -64,7 +66,7 @@ class Lazy:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Body:
         """Serve one request (PEP 3333), loading the application first."""
-        wsgi = self._wsgi
+        wsgi = self.wsgi_adapts
         if wsgi is None:
             try:
                 wsgi = self._load_or_wait()
@@ -82,7 +84,7 @@ class Lazy:
                 another thread that does not end.
             Exception: What loading raises.
         """
-        if self._wsgi is None:
+        if self.wsgi_adapts is None:
             self._prepare()
             lock = self._lock
             if not lock.acquire(timeout=LOCK_SECONDS):
@@ -91,12 +93,12 @@ class Lazy:
                     " which another thread has been loading for as long"
                 )
             try:
-                if self._wsgi is None:
+                if self.wsgi_adapts is None:
                     self._load_once()
             finally:
                 lock.release()
-        assert self._wsgi is not None  # or an exception has left
-        return self._wsgi
+        assert self.wsgi_adapts is not None  # or an exception has left
+        return self.wsgi_adapts
 
     def _load_once(self) -> None:
         if self._loading:
@@ -106,7 +108,7 @@ class Lazy:
             )
         self._loading = True
         try:
-            self.kind, self._wsgi = self._resolve()
+            self.kind, self.wsgi_adapts = self._resolve()
         finally:
             self._loading = False
 

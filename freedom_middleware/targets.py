@@ -10,6 +10,7 @@ import functools
 import types
 
 from .errors import ApplicationTypeError
+from .places import MISSING, declared, is_a, lookup
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,17 +23,38 @@ if TYPE_CHECKING:
 __all__ = ["is_async", "kind_of", "name_of", "one_line", "shown", "takes"]
 
 
-def name_of(application: object) -> str:
-    """Return what a user would call *application*.
+def name_of(application: Any) -> str:
+    """Return what a user would call *application*, without asking it.
 
-    >>> name_of(print)
-    'print'
+    That is its ``wsgi_name``; or the name of its class, or of the function that made it.
+
+    >>> def make_layer(application):
+    ...     return lambda environ, start_response: application(environ, start_response)
+    >>> name_of(make_layer(None)), name_of([])
+    ('make_layer', 'list')
     """
-    for attribute in ("wsgi_name", "__qualname__"):
-        name = getattr(application, attribute, None)
-        if isinstance(name, str):
-            return name
-    return type(application).__qualname__
+    name = declared(application, "wsgi_name")
+    if is_a(name, str):
+        return str(name)
+    if is_a(application, functools.partial):
+        return name_of(functools.partial.__reduce__(application)[2][0])
+    if type(application) is types.MethodType:
+        own: Any = application.__self__
+        method = name_of(application.__func__).rpartition(".")[2]
+        return f"{_class_name(own if is_a(own, type) else type(own))}.{method}"
+    if type(application) is types.FunctionType:
+        if lookup(application, "__wrapped__") is MISSING:
+            return application.__qualname__.partition(".<locals>")[0]
+        # functools.wraps has named it after what it wraps.
+        return application.__code__.co_qualname.partition(".<locals>")[0]
+    if is_a(application, types.BuiltinFunctionType):
+        return str(application.__qualname__)
+    return _class_name(application if is_a(application, type) else type(application))
+
+
+def _class_name(cls: type) -> str:
+    name: str = type.__dict__["__qualname__"].__get__(cls)
+    return name.rpartition("<locals>.")[2]
 
 
 def kind_of(target: Any) -> Kind:

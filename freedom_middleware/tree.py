@@ -10,21 +10,51 @@ An object shows itself with the *children protocol*, every part of which may be 
     or several where the answers decide, as in a cascade.  It changes nothing.
 ``wsgi_name``, ``wsgi_made_at``
     are what its user calls it, and ``FILE:LINE`` of the line that made it.
+``wsgi_adapts``
+    is what an adapter serves that is no WSGI application itself: an ASGI application, a
+    view.
+
+Other people's layers are found by looking: into attributes, slots, closures, partials,
+proxies, and the lists and dicts among these.  Nothing of theirs is called, asked for an
+attribute, or loaded (see :mod:`freedom_middleware.places`).
 """
 
 from __future__ import annotations
 
-from itertools import takewhile
-from typing import TYPE_CHECKING, NamedTuple
+import types
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .lazy import Lazy
+from .origins import framework_of, relative, where_of
+from .places import MISSING, Place, declared, is_a, lookup, places_in
+from .plausible import is_telling, kind_by_looks
 from .targets import name_of
+from .terminal import cut, padded, printable, width_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from .wsgi import Environ, WSGIApplication
 
-__all__ = ["Choice", "Node", "children_of", "draw", "name_of", "walk"]
+__all__ = [
+    "Choice",
+    "Description",
+    "Edge",
+    "Node",
+    "adapted",
+    "bare",
+    "branches",
+    "candidates",
+    "children_of",
+    "describe",
+    "draw",
+    "edges_of",
+    "is_named",
+    "name_of",
+    "origin",
+    "walk",
+]
 
 
 class Choice(NamedTuple):
@@ -54,18 +84,167 @@ class Node(NamedTuple):
         label: When its parent chooses it; ``""`` where there is nothing to choose.
         name: What its user calls it.
         application: The application itself.
+        kind: ``"WSGI"``, ``"ASGI"``, ``"Freedom"``, ``"view"`` or ``"lazy"``; ``""`` for
+            what only stands around others.
+        framework: The distribution that its class comes from, and its version; ``""`` for
+            the user's own.
+        where: ``FILE:LINE`` where it was made, else where the user's own code defines it;
+            ``""`` for what others have written.
     """
 
     depth: int
     label: str
     name: str
     application: WSGIApplication
+    kind: str = ""
+    framework: str = ""
+    where: str = ""
 
 
-def children_of(application: WSGIApplication) -> Iterable[tuple[str, WSGIApplication]]:
-    """Return the labelled children of *application*, none for a leaf."""
-    children = getattr(application, "wsgi_children", None)
-    return () if children is None else tuple(children())
+class Edge(NamedTuple):
+    """The way from an application to one of its children.
+
+    Attributes:
+        label: As in :class:`Node`.
+        application: The child.
+        places: Where the parent holds it: whoever stands in all of these is called in its
+            place.  They hold what is really called, which of an
+            :class:`~freedom_middleware.Application` is its ``wsgi``.  Empty if it cannot
+            be reached.  Where several labels of a tree of ours lead to one application,
+            they have all its places in common.
+    """
+
+    label: str
+    application: WSGIApplication
+    places: tuple[Place, ...]
+
+
+def children_of(
+    application: WSGIApplication, *, above: Collection[object] = ()
+) -> Iterable[tuple[str, WSGIApplication]]:
+    """Return the labelled children of *application*, none for a leaf.
+
+    Args:
+        application: Whose children.
+        above: The applications around it, as :func:`bare` has them.  What leads back to
+            one of these, as a method does to its own object, is no child.
+    """
+    told = _told(application)
+    if told is not None:
+        return told
+    return tuple((edge.label, edge.application) for edge in _found(application, above))
+
+
+def edges_of(
+    application: WSGIApplication, *, above: Collection[object] = ()
+) -> tuple[Edge, ...]:
+    """Return what :func:`children_of` does, with the places that hold each child."""
+    told = _told(application)
+    if told is None:
+        return tuple(_found(application, above))
+    inner = bare(application)
+    if inner is not application:
+        return edges_of(inner, above=above)
+    called = [adapted(child) for _, child in told]
+    wanted = {id(thing) for thing in [*called, *(child for _, child in told)]}
+    holding: dict[int, list[Place]] = {}
+    package = _package_of(application)
+    for place, value in _reachable(
+        application,
+        # Deep, as a table of long prefixes is, but into nobody else's objects.
+        64,
+        lambda value: id(value) not in wanted and _package_of(value) in (package, "builtins"),
+    ):
+        if id(value) in wanted:
+            holding.setdefault(id(value), []).append(place)
+    return tuple(
+        Edge(label, child, tuple(holding.get(id(inner)) or holding.get(id(child)) or ()))
+        for (label, child), inner in zip(told, called, strict=True)
+    )
+
+
+def candidates(application: WSGIApplication, *, hops: int = 3) -> tuple[Edge, ...]:
+    """Return whatever below *application* could be called as one: a guess, to be tried.
+
+    Unlike :func:`children_of` this looks through other objects, and takes everything that
+    two arguments could be given to.  A label is the path that leads there.
+    """
+    found: dict[int, tuple[Any, list[Place]]] = {}
+    for place, value in _reachable(application, hops, lambda value: True):
+        if value is not application and kind_by_looks(value, telling=True) == "WSGI":
+            found.setdefault(id(value), (value, []))[1].append(place)
+    return tuple(Edge(places[0].path, value, tuple(places)) for value, places in found.values())
+
+
+def adapted(application: Any) -> Any:
+    """Return what is called in place of an adapter that only names it; else *application*."""
+    if declared(application, "wsgi_name") is MISSING:
+        return application
+    inner = lookup(application, "wsgi")
+    if type(inner) is Lazy:
+        inner = inner.wsgi_adapts or inner
+    return application if inner is MISSING else inner
+
+
+def bare(application: Any) -> Any:
+    """Return what *application* is without its adapter, unless that stands above it."""
+    return application if is_named(application) else adapted(application)
+
+
+def is_named(application: Any) -> bool:
+    """Say whether an adapter has a name of its own, and so stands above what it names."""
+    return name_of(application) != name_of(adapted(application))
+
+
+class Description(NamedTuple):
+    """What can be said of one application: the last fields of :class:`Node`."""
+
+    kind: str
+    framework: str
+    where: str
+
+
+def describe(application: WSGIApplication, *, around: bool = False) -> Description:
+    """Return the kind of *application*, where it comes from, and where it was made.
+
+    Args:
+        application: What to describe.
+        around: Whether it has children; then it is no kind of its own.
+    """
+    inner: Any = adapted(application)
+    kind = ""
+    if declared(application, "wsgi_name") is MISSING:
+        kind = kind_by_looks(application, telling=True) or ""
+    elif lookup(application, "kind") is not MISSING:
+        shown: Any = application
+        kind = shown.kind
+    made_at = declared(inner, "wsgi_made_at")
+    if around and kind == "WSGI":
+        kind = ""
+    if around and is_named(application):
+        return Description(kind, "", "")  # a name that stands above what it names
+    if is_a(made_at, str):
+        return Description(kind, "", relative(made_at))
+    target = inner
+    while (adapts := declared(target, "wsgi_adapts")) is not MISSING:
+        target = adapts
+    if target is None:
+        return Description(kind, "", "")  # a lazy one, not loaded yet
+    return Description(kind, framework_of(target), where_of(target))
+
+
+def origin(kind: str, framework: str, where: str, kind_width: int = 0) -> str:
+    """Return what stands beside the name of an application: its kind, and its origin.
+
+    >>> origin("Freedom", "Django 5.2.19", ""), origin("", "", "mysite/wsgi.py:6")
+    ('Freedom (Django 5.2.19)', 'mysite/wsgi.py:6')
+    """
+    made = printable(framework or where)
+    if not kind:
+        return made
+    if kind == "Freedom" and framework:
+        return f"Freedom ({made})"
+    return f"{kind:<{kind_width}}  {made}".rstrip()
 
 
 def walk(application: WSGIApplication) -> Iterator[Node]:
@@ -73,17 +252,8 @@ def walk(application: WSGIApplication) -> Iterator[Node]:
 
     An application that is its own descendant is named there, and not entered again.
     """
-    above: set[int] = set()
-
-    def visit(depth: int, label: str, application: WSGIApplication) -> Iterator[Node]:
-        yield Node(depth, label, name_of(application), application)
-        if id(application) not in above:
-            above.add(id(application))
-            for child_label, child in children_of(application):
-                yield from visit(depth + 1, child_label, child)
-            above.discard(id(application))
-
-    return visit(0, "", application)
+    for depth, label, child, around in _descend(application):
+        yield Node(depth, label, name_of(child), child, *describe(child, around=around))
 
 
 def draw(application: WSGIApplication) -> str:
@@ -97,22 +267,203 @@ def draw(application: WSGIApplication) -> str:
        ├─ /hi  hello
        └─ *    404 Not Found
     """
-    nodes = list(walk(application))
-    lines = [nodes[0].name]
-    open_below: list[bool] = []  # for each level, whether a sibling is still to come
-    for index, node in enumerate(nodes[1:], 1):
-        siblings = _siblings(nodes, index)
-        del open_below[node.depth - 1 :]
-        open_below.append(siblings[-1] is not node)
-        indent = "".join("│  " if more else "   " for more in open_below[:-1])
-        width = max(len(sibling.label) for sibling in siblings)
-        label = f"{node.label:<{width}}  " if width else ""
-        lines.append(f"{indent}{'├─' if open_below[-1] else '└─'} {label}{node.name}")
-    return "\n".join(lines)
+    nodes = [
+        Node(depth, label, name_of(child), child)
+        for depth, label, child, _ in _descend(application)
+    ]
+    return "\n".join(
+        f"{before}{printable(node.name)}"
+        for before, node in zip(branches(nodes), nodes, strict=True)
+    )
 
 
-def _siblings(nodes: list[Node], index: int) -> list[Node]:
-    depth = nodes[index].depth
-    before = takewhile(lambda node: node.depth >= depth, reversed(nodes[:index]))
-    after = takewhile(lambda node: node.depth >= depth, nodes[index:])
-    return [n for n in [*reversed(list(before)), *after] if n.depth == depth]
+def branches(
+    nodes: list[Node], *, ascii: bool = False, columns: int | None = None
+) -> list[str]:
+    """Return what stands before the name in each line of a tree: its branch and its label.
+
+    Args:
+        nodes: As :func:`walk` yields them.
+        ascii: Draw with ASCII only.
+        columns: Cut labels in the middle where they would need more.
+    """
+    is_last = [True] * len(nodes)
+    follows: list[bool] = []  # for each depth, whether a sibling comes later
+    for index in range(len(nodes) - 1, -1, -1):
+        depth = nodes[index].depth
+        del follows[depth + 1 :]
+        follows.extend([False] * (depth + 1 - len(follows)))
+        is_last[index], follows[depth] = not follows[depth], True
+    parents: list[int] = []
+    widths = Counter[int]()
+    family = []
+    for index, node in enumerate(nodes):
+        del parents[node.depth :]
+        family.append(parents[-1] if parents else -1)
+        widths[family[-1]] = max(widths[family[-1]], width_of(printable(node.label)))
+        parents.append(index)
+    corner, fork, bar = ("`- ", "|- ", "|  ") if ascii else ("└─ ", "├─ ", "│  ")
+    lines = []
+    indents = [""]  # for each depth, what stands before the branches there
+    for node, parent, last in zip(nodes, family, is_last, strict=True):
+        del indents[node.depth + 1 :]
+        branch = (corner if last else fork) if node.depth else ""
+        width = widths[parent]
+        label = printable(node.label)
+        if columns is not None:
+            width = min(width, max(columns - len(indents[-1]) - len(branch) - 2, 6))
+            label = cut(label, width, ascii=ascii)
+        label = padded(label, width) + "  " if width else ""
+        lines.append(f"{indents[-1]}{branch}{label}")
+        indents.append(indents[-1] + (("   " if last else bar) if node.depth else ""))
+    return lines
+
+
+OFTEN = 100
+"""How often one application that many share is shown with all that is below it."""
+
+
+def _descend(
+    application: WSGIApplication,
+) -> Iterator[tuple[int, str, WSGIApplication, bool]]:
+    """Yield depth, label, application, and whether it is around others, outermost first."""
+    entered = Counter[int]()
+    above: list[object] = []
+    waiting = [(0, "", application)]
+    while waiting:
+        depth, label, child = waiting.pop()
+        del above[depth:]
+        below: list[tuple[str, WSGIApplication]] = []
+        inner = bare(child)
+        if not any(inner is outer for outer in above) and entered[id(inner)] < OFTEN:
+            entered[id(inner)] += 1
+            below = list(children_of(child, above=above))
+        yield depth, label, child, bool(below)
+        above.append(inner)
+        waiting += [(depth + 1, name, under) for name, under in reversed(below)]
+
+
+def _told(application: Any) -> tuple[tuple[str, WSGIApplication], ...] | None:
+    """Return the children that *application* itself names, None if it does not say."""
+    if declared(application, "wsgi_children") is not MISSING:
+        return tuple(application.wsgi_children())
+    if declared(application, "wsgi_adapts") is not MISSING:
+        return ()
+    if kind_by_looks(application, telling=True) == "ASGI":
+        return ()
+    return None
+
+
+def _found(application: Any, above: Collection[object]) -> Iterator[Edge]:
+    """Yield the children of somebody else's application, as they are seen."""
+    around = set(map(id, above))
+    own: Any = application
+    if type(application) is types.MethodType:
+        own = application.__self__
+        if id(own) in around:
+            return  # app.wsgi_app = Layer(app.wsgi_app)
+    found: dict[tuple[int, str], tuple[str, Any, list[Place]]] = {}
+    for place, label, telling in _shown(application):
+        value = _value_of(place)
+        if value is application or value is own or id(value) in around:
+            continue
+        if type(value) is types.MethodType and value.__self__ is own:
+            continue  # a helper: what it serves is the object's own
+        if place.name == "__wrapped__" and found and type(application) is types.FunctionType:
+            continue  # functools.wraps leaves it to be read, and nobody calls it
+        if kind_by_looks(value, telling=telling) is not None:
+            held = found.setdefault((id(value), label), (place.name, value, []))
+            held[2].append(place)
+    alone = len(found) == 1
+    # What a table leaves over is named last, as in ours.
+    for last in (False, True):
+        for (_, label), (name, value, places) in found.items():
+            if last is (label == ""):
+                yield Edge(label or ("" if alone else name), value, tuple(places))
+
+
+def _shown(application: Any) -> Iterator[tuple[Place, str, bool]]:
+    """Yield places that may hold a child, their labels, and whether children stand there."""
+    for place in places_in(application):
+        telling = is_telling(place.name)
+        value = _value_of(place)
+        if is_a(value, dict, list, tuple):
+            for inner, label in _items(value, place, _texts(value), 4):
+                yield inner, label, telling
+        yield place, "", telling
+
+
+def _items(
+    container: Any, held: Place, labels: list[str], levels: int
+) -> Iterator[tuple[Place, str]]:
+    """Yield the places in a container with labels: keys, texts beside them, or numbers."""
+    places = list(places_in(container, held.path, held))
+    is_row = not is_a(container, dict) and bool(_texts(container))  # ("/shop", application)
+    for number, place in enumerate(places, 1):
+        value = _value_of(place)
+        if is_a(container, dict):
+            own = [place.name or place.path.removeprefix(held.path).strip("[]")]
+        else:
+            own = [] if is_row or len(places) == 1 else [str(number)]
+        if not is_a(value, dict, list, tuple):
+            yield place, " ".join([*labels, *own])
+        elif levels > 1:
+            texts = _texts(value)
+            more = [*own, *texts] if is_a(container, dict) else texts or own
+            yield from _items(value, place, [*labels, *more], levels - 1)
+
+
+def _texts(container: Any) -> list[str]:
+    """Return the texts in a row of a table, which say when the application in it is chosen."""
+    texts = []
+    if is_a(container, list, tuple):
+        for item in [_value_of(place) for place in places_in(container)]:
+            if type(item) is str:
+                texts.append(item)
+            elif type(item) is tuple and all(type(part) in (str, type(None)) for part in item):
+                texts += [part for part in item if part is not None]
+    return [text for text in texts if text] or ["''"][: len(texts)]
+
+
+def _value_of(place: Place) -> Any:
+    try:
+        return place.get()
+    except (AttributeError, ValueError, LookupError):
+        return MISSING  # an empty slot or cell, or it has changed meanwhile
+
+
+MANY_PLACES = 200_000
+"""After looking into so many places, what is left is believed to hold no application."""
+
+
+def _reachable(
+    application: object, hops: int, enter: Callable[[object], bool]
+) -> Iterator[tuple[Place, Any]]:
+    """Yield what can be reached from *application*, by the fewest steps first.
+
+    Lists, tuples and dicts are no step of their own.
+    """
+    seen = {id(application)}
+    waiting: deque[tuple[Any, str, Place | None, int]] = deque([(application, "", None, hops)])
+    count = 0
+    while waiting and count < MANY_PLACES:
+        thing, path, held, left = waiting.popleft()
+        for place in places_in(thing, path, held):
+            value = _value_of(place)
+            count += 1
+            if value is MISSING:
+                continue
+            yield place, value
+            steps = left - (not is_a(value, dict, list, tuple))
+            if id(value) not in seen and steps > 0 and enter(value):
+                seen.add(id(value))
+                waiting.append((value, place.path, place, steps))
+
+
+def _package_of(thing: Any) -> str:
+    """Return the top-level package that *thing* was written in."""
+    if type(thing) is types.FunctionType:
+        module = thing.__globals__.get("__name__")
+    else:
+        module = type.__dict__["__dict__"].__get__(type(thing)).get("__module__", "builtins")
+    return str(module).partition(".")[0]

@@ -1,5 +1,6 @@
 """The command line, as a process of its own: what people type, and what they are told."""
 
+import json
 import re
 import signal
 import socket
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from urllib.request import urlopen
 
 import pytest
+
+from freedom_middleware.terminal import width_of
 
 SITE = """\
 from freedom_middleware import Application, CloseGuard, Mount
@@ -225,8 +228,163 @@ class TestCommand:
         done = run("--help")
 
         assert done.returncode == 0
-        assert "serve" in done.stdout
+        for command in ("serve", "routes", "explain"):
+            assert command in done.stdout
         assert "demo" in done.stdout
 
     def test_version(self):
         assert re.fullmatch(r"freedom-middleware \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+NOISY = """\
+print("loading")
+from freedom_middleware import Application, Mount
+
+def site(environ, start_response):
+    raise AssertionError("nothing is called")
+
+application = Mount(site, {
+    "/shop": site,
+    "/café/店": site,
+    "/a/prefix/that/is/longer/than/anybody/would/type": site,
+    "/later": Application("a_package.with_a_long_name.wsgi:application", lazy=True),
+})
+"""
+
+
+class TestRoutesAndExplain:
+    @pytest.fixture(autouse=True)
+    def noisy(self, project, monkeypatch):
+        (project / "noisy.py").write_text(NOISY, "utf-8")
+        monkeypatch.setenv("PYTHONUTF8", "1")
+        for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+
+    def test_routes_shows_kinds_and_lines(self):
+        done = run("routes", "site_of_mine")
+
+        assert done.returncode == 0
+        assert done.stdout == (
+            "CloseGuard          site_of_mine.py:14\n"
+            "└─ Mount            site_of_mine.py:14\n"
+            "   ├─ /shop  hello  WSGI  site_of_mine.py:3\n"
+            "   └─ *      hello  WSGI  site_of_mine.py:3\n"
+        )
+
+    def test_routes_of_one_application_shows_its_name(self):
+        assert run("routes", "site_of_mine:hello").stdout == (
+            "site_of_mine:hello  WSGI  site_of_mine.py:3\n"
+        )
+
+    def test_explain_says_which_and_why(self):
+        done = run("explain", "site_of_mine", "/shopping/cart")
+
+        assert done.returncode == 0
+        assert done.stdout == (
+            "hello  WSGI  site_of_mine.py:3\n"
+            "  through      CloseGuard, Mount\n"
+            "  SCRIPT_NAME  ''\n"
+            "  PATH_INFO    '/shopping/cart'\n"
+            "  chosen       default: no prefix matches\n"
+            "  near miss    /shop: '/shopping' does not end at a segment boundary\n"
+        )
+
+    def test_what_a_module_prints_is_kept_apart(self):
+        done = run("routes", "noisy", "--json")
+
+        assert done.stderr == "loading\n"
+        assert json.loads(done.stdout)["name"] == "Mount"
+
+    def test_json_says_all_that_the_text_says(self):
+        told = json.loads(run("routes", "noisy", "--json").stdout)
+        assert [child["label"] for child in told["children"]] == [
+            "/shop",
+            "/café/店",
+            "/a/prefix/that/is/longer/than/anybody/would/type",
+            "/later",
+            "*",
+        ]
+        assert told["children"][0] == {
+            "label": "/shop",
+            "name": "site",
+            "kind": "WSGI",
+            "framework": "",
+            "where": "noisy.py:4",
+            "children": [],
+        }
+        told = json.loads(run("explain", "noisy", "/caf%C3%A9/店/x", "--json").stdout)
+        assert told["next"][0]["label"] == "/café/店"
+        assert told["next"][0]["script_name"] == "/café/店".encode().decode("latin-1")
+
+    def test_explain_takes_a_method_and_headers(self, project):
+        (project / "choosing.py").write_text(
+            "from freedom_middleware.tree import Choice\n"
+            "from site_of_mine import hello\n"
+            "class Chooser:\n"
+            "    def __call__(self, environ, start_response): ...\n"
+            "    def wsgi_children(self): return [('x', hello)]\n"
+            "    def wsgi_choices(self, e):\n"
+            "        told = [e['REQUEST_METHOD'], e['HTTP_X_BETA'], e['HTTP_HOST']]\n"
+            "        return [Choice('x', hello, e.copy(), ' '.join(told))]\n"
+            "application = Chooser()\n"
+        )
+        options = ["--method", "PUT", "--header", "X-Beta: 1", "--header", "x-beta:2"]
+
+        done = run("explain", "choosing", "https://shop.example/", *options)
+
+        assert "  chosen       x: PUT 1, 2 shop.example\n" in done.stdout
+
+    @pytest.mark.parametrize("columns", [40, 60, 80])
+    @pytest.mark.parametrize("arguments", [["routes"], ["explain", "/later"]])
+    def test_lines_fit_and_stay_aligned(self, arguments, columns, monkeypatch):
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+        done = run(arguments[0], "noisy", *arguments[1:])
+
+        lines = done.stdout.splitlines()
+        assert max(map(width_of, lines)) <= columns
+        if arguments == ["routes"]:
+            found = [re.search(" (WSGI|lazy|noisy)", line) for line in lines]
+            places = {
+                width_of(line[: match.start()])
+                for line, match in zip(lines, found, strict=True)
+            }
+            assert len(places) == 1
+
+    def test_colour_is_for_those_who_ask(self, monkeypatch):
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        coloured = run("routes", "site_of_mine").stdout
+        assert "\x1b[2m   ├─ /shop  \x1b[0mhello" in coloured
+        monkeypatch.setenv("NO_COLOR", "1")
+        assert "\x1b" not in run("routes", "site_of_mine").stdout
+
+    def test_a_terminal_without_unicode_is_written_to_in_ascii(self, monkeypatch):
+        monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+
+        assert "|- /shop " in run("routes", "noisy").stdout
+        assert "`- * " in run("routes", "noisy").stdout
+        assert r"|- /caf\xe9/\u5e97 " in run("routes", "noisy").stdout
+        assert r"PATH_INFO    '/\xe9'" in run("explain", "noisy", "/é").stdout
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["routes", "no_such_module"], "application must name a module"),
+            (["routes", "broken"], "ZeroDivisionError: division by zero"),
+            (["routes"], "the following arguments are required: SPEC"),
+            (["explain", "site_of_mine"], "the following arguments are required: URL"),
+            (["explain", "site_of_mine", "shop"], "URL must be a path that starts with '/'"),
+            (["explain", "site_of_mine", "/", "--method", "GET /"], "method must be one word"),
+            (["explain", "site_of_mine", "/", "--header", "X"], "must be 'Name: value'"),
+            (["explain", "site_of_mine", "/", "--header", ": 1"], "must be 'Name: value'"),
+            (["explain", "site_of_mine", "/", "--header", "X Y: 1"], "header must have a name"),
+        ],
+        ids=" ".join,
+    )
+    def test_a_mistake_is_named_in_one_line(self, arguments, says):
+        done = run(*arguments)
+
+        assert done.returncode == 2
+        assert says in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert done.stdout == ""

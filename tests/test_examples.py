@@ -1,5 +1,6 @@
 """Each example runs, as a process in its own folder; README.md shows one of them."""
 
+import os
 import re
 import subprocess
 import sys
@@ -63,11 +64,27 @@ print(closes)
 """
 
 
+COMMAND = """
+import sys
+from freedom_middleware.cli import main
+sys.stdout.reconfigure(encoding="utf-8")
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def without_versions(text):
+    return re.sub(r" \d+(\.\d+)+", " N", text)
+
+
 def python(folder, script, *arguments):
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
         cwd=EXAMPLES / folder,
-        env={"PATH": "", "ELASTIC_APM_ENABLED": "false", "PYTHONPATH": "."},
+        env={
+            "PATH": "",
+            "ELASTIC_APM_ENABLED": "false",
+            "PYTHONPATH": os.pathsep.join([".", os.environ.get("PYTHONPATH", ".")]),
+        },
         capture_output=True,
         text=True,
         timeout=60,
@@ -114,6 +131,15 @@ class TestComposed:
         assert python("composed", COUNT, "without")[-1] == str(
             {"/shop": 0, "/api": 0, "/old": 0, "*": 0}
         )
+
+    def test_the_commands_print_what_the_page_shows(self):
+        page = (ROOT / "docs" / "seeing.md").read_text("utf-8")
+        shown = re.findall(r"```console\n\$ freedom-middleware (.*?)\n(.*?)```", page, re.S)
+
+        assert [command.split()[0] for command, _ in shown] == ["explain", "routes"]
+        for command, expected in shown:
+            printed = "\n".join(python("composed", COMMAND, *command.split()))
+            assert without_versions(printed) == without_versions(expected.rstrip())
 
     def test_it_is_what_the_readme_shows(self):
         [shown] = re.findall(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .explain import explain
 from .hosts import Hosts
 from .mount import Mount
 from .predicates import Predicate, client, cookie, header, method, path, predicate
@@ -14,6 +15,7 @@ __all__ = [
     "When",
     "client",
     "cookie",
+    "explain",
     "header",
     "method",
     "path",

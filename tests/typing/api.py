@@ -7,14 +7,15 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
-from freedom_middleware import Application, CloseGuard, Hosts, Mount, When
+from freedom_middleware import Application, CloseGuard, Hosts, Mount, When, explain
 from freedom_middleware.cookies import Collision, collisions
 from freedom_middleware.dispatch import Predicate, header, method, path, predicate
+from freedom_middleware.dispatch.explanation import Explanation
 from freedom_middleware.dispatch.table import Series, Table
 from freedom_middleware.findings import Finding
 from freedom_middleware.serve import Server
 from freedom_middleware.testing import Exchange, exchange
-from freedom_middleware.tree import Node, draw, walk
+from freedom_middleware.tree import Edge, Node, children_of, draw, edges_of, walk
 
 
 def plain(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -73,5 +74,10 @@ assert_type(exchange(guarded, "/"), Exchange)
 assert_type(draw(guarded), str)
 assert_type(list(walk(guarded)), list[Node])
 assert_type(collisions(guarded), list[Collision])
+assert_type(edges_of(guarded), tuple[Edge, ...])
+for _, child in children_of(guarded):
+    everybody.append(child)
+assert_type(explain(guarded, "/shop", headers={"Host": "a"}).next, tuple[Explanation, ...])
+assert_type(str(explain("shop:app", {"PATH_INFO": "/"}, method="PUT")), str)
 with Server(guarded, port=0) as server:
     assert_type(server.address, str)

@@ -1,0 +1,267 @@
+"""Where an object holds others: found, read and replaced without running its code.
+
+The rule of this file: an object is never asked.  ``getattr``, ``isinstance``, ``==``, truth
+and iteration all may run somebody's code, and a proxy would load, or raise, or make up
+what it was asked for.  Only what the interpreter itself keeps is looked into.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+__all__ = ["MISSING", "Place", "declared", "is_a", "lookup", "places_in"]
+
+MISSING: Any = type("MISSING", (), {"__repr__": lambda _: "MISSING", "__slots__": ()})()
+"""What :func:`lookup` returns for an attribute that is not there."""
+
+MANY_ITEMS = 50_000
+"""A container that holds more is a cache, and no table of applications."""
+
+_PLAIN = (str, bytes, int, type(None))
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, not by C
+
+
+class Place:
+    """One place that holds an object, and can be made to hold another.
+
+    Attributes:
+        name: The variable, attribute or key.
+        path: Where that is, as people write it: ``".mounts['/shop']"``.
+        get: Returns what is held there now.
+        set: Puts another object there.  In a tuple or a partial, a new one takes its place.
+    """
+
+    __slots__ = ("get", "name", "path", "set")
+
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        get: Callable[[], Any],
+        set: Callable[[Any], object],
+    ) -> None:
+        self.name, self.path, self.get, self.set = name, path, get, set
+
+    def __repr__(self) -> str:
+        return f"<Place {self.path}>"
+
+
+def is_a(thing: object, *classes: type) -> bool:
+    """Say whether *thing* is an instance, whatever it says of itself by ``__class__``."""
+    return issubclass(type(thing), classes)
+
+
+def lookup(thing: object, name: str) -> Any:
+    """Return the attribute *name* of an object, of its class else, or ``MISSING``.
+
+    A slot gives what it holds.  A property, or a method, is returned as the class has it.
+    """
+    attributes = _attributes(thing)
+    if attributes is not None and name in attributes:
+        return attributes[name]
+    for cls in _mro(thing):
+        entry = _class_attributes(cls).get(name, MISSING)
+        if type(entry) is types.MemberDescriptorType:
+            return _read(functools.partial(entry.__get__, thing))
+        if entry is not MISSING:
+            return entry
+    return MISSING
+
+
+def declared(thing: object, name: str) -> Any:
+    """Return what :func:`lookup` does, unless ``functools.wraps`` only copied it there.
+
+    That copies the whole ``__dict__`` of what it wraps, so a decorated layer would pass for
+    the layer beneath it.
+    """
+    value = lookup(thing, name)
+    if value is not MISSING and is_a(thing, types.FunctionType):
+        wrapped = lookup(thing, "__wrapped__")
+        if wrapped is not MISSING and lookup(wrapped, name) is value:
+            return MISSING
+    return value
+
+
+def places_in(thing: object, path: str = "", held: Place | None = None) -> Iterator[Place]:
+    """Yield the places in which *thing* itself holds other objects.
+
+    Args:
+        thing: Where to look: an instance (attributes and slots), a function (closure and
+            defaults), a bound method, a ``functools.partial``, a wrapt proxy, a dict, list
+            or tuple.  Classes and modules are everybody's, and hold nothing here.
+        path: The path that leads to *thing*.
+        held: The place that holds *thing*; what is in a tuple cannot be replaced without.
+    """
+    if is_a(thing, type, types.ModuleType):
+        return
+    if type(thing) is types.FunctionType:
+        yield from _in_function(thing, path)
+    elif type(thing) is types.MethodType:
+        yield from _in_function(thing.__func__, path)
+        yield from places_in(thing.__self__, path)
+    elif is_a(thing, functools.partial):
+        yield from _in_partial(thing, path)
+    elif (wrapped := _c_proxy(thing)) is not None:
+        if lookup(thing, "__wrapped_factory__") is MISSING:  # wrapt's lazy one would load now
+            yield Place(
+                "__wrapped__",
+                f"{path}.__wrapped__",
+                functools.partial(wrapped.__get__, thing),
+                functools.partial(wrapped.__set__, thing),
+            )
+    else:
+        yield from _in_container(thing, path, held)
+        yield from _in_instance(thing, path)
+
+
+def _in_function(function: Any, path: str) -> Iterator[Place]:
+    if type(function) is not types.FunctionType:
+        return
+    variables = function.__code__.co_freevars
+    for name, cell in zip(variables, function.__closure__ or (), strict=True):
+        yield Place(
+            name,
+            f"{path}<{name}>",
+            functools.partial(getattr, cell, "cell_contents"),
+            functools.partial(setattr, cell, "cell_contents"),
+        )
+    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    defaults = function.__defaults__ or ()
+    held = Place(
+        "",
+        path,
+        functools.partial(getattr, function, "__defaults__"),
+        functools.partial(setattr, function, "__defaults__"),
+    )
+    for index, name in enumerate(names[len(names) - len(defaults) :]):
+        yield _item(defaults, index, name, f"{path}({name}=)", held)
+    for name in function.__kwdefaults__ or {}:
+        yield _item(function.__kwdefaults__, name, name, f"{path}({name}=)", None)
+    attributes = _attributes(function) or {}
+    # functools.wraps fills them with those of what it wraps.
+    for name in ["__wrapped__"] if "__wrapped__" in attributes else list(attributes):
+        yield _item(attributes, name, name, f"{path}.{name}", None)
+
+
+def _in_partial(partial: Any, path: str) -> Iterator[Place]:
+    state = functools.partial.__reduce__(partial)[2]  # func, args, keywords, attributes
+
+    def replace(position: int, value: Any) -> None:
+        now = list(functools.partial.__reduce__(partial)[2])
+        now[position] = value
+        setstate: Any = functools.partial.__dict__["__setstate__"]
+        setstate(partial, tuple(now))
+
+    def read(position: int) -> Any:
+        return functools.partial.__reduce__(partial)[2][position]
+
+    yield Place("func", f"{path}.func", lambda: read(0), lambda value: replace(0, value))
+    args = Place("args", f"{path}.args", lambda: read(1), lambda value: replace(1, value))
+    for index in range(len(state[1])):
+        yield _item(state[1], index, "", f"{path}.args[{index}]", args)
+    for name in state[2]:
+        yield _item(state[2], name, name, f"{path}({name}=)", None)
+
+
+def _c_proxy(thing: object) -> Any:
+    """Return the descriptor of what a proxy written in C, as wrapt's are, stands for."""
+    for cls in _mro(thing):
+        entry = _class_attributes(cls).get("__wrapped__")
+        if type(entry) is types.GetSetDescriptorType:
+            return entry
+    return None
+
+
+def _in_container(thing: Any, path: str, held: Place | None) -> Iterator[Place]:
+    if is_a(thing, dict):
+        keys: Any = dict.__iter__(thing) if dict.__len__(thing) <= MANY_ITEMS else ()
+        for key in list(keys):
+            if type(key) in _PLAIN:  # another's hash is its own code
+                name = key if type(key) is str else ""
+                yield _item(thing, key, name, f"{path}[{key!r}]", held)
+    elif is_a(thing, list, tuple):
+        count = list.__len__(thing) if is_a(thing, list) else tuple.__len__(thing)
+        for index in range(count if count <= MANY_ITEMS else 0):
+            yield _item(thing, index, "", f"{path}[{index}]", held)
+
+
+def _in_instance(thing: object, path: str) -> Iterator[Place]:
+    attributes = _attributes(thing)
+    for name in list(attributes or ()):
+        if type(name) is str:
+            yield _item(attributes, name, name, f"{path}.{name}", None)
+    for cls in _mro(thing):
+        if not cls.__flags__ & _HEAP_TYPE:
+            continue
+        for name, entry in list(_class_attributes(cls).items()):
+            if type(entry) is types.MemberDescriptorType:
+                yield Place(
+                    name,
+                    f"{path}.{name}",
+                    functools.partial(entry.__get__, thing),
+                    functools.partial(entry.__set__, thing),
+                )
+
+
+def _item(container: Any, key: Any, name: str, path: str, held: Place | None) -> Place:
+    if is_a(container, dict):
+        return Place(
+            name,
+            path,
+            lambda: dict.__getitem__(container, key),
+            lambda value: dict.__setitem__(container, key, value),
+        )
+    if is_a(container, list):
+        return Place(
+            name,
+            path,
+            lambda: list.__getitem__(container, key),
+            lambda value: list.__setitem__(container, key, value),
+        )
+
+    def replace(value: Any) -> None:
+        if held is None:
+            raise TypeError(f"place in a tuple must be reached through its holder, got {path}")
+        now = held.get()
+        items = list(tuple.__iter__(now))
+        items[key] = value
+        held.set(tuple.__new__(type(now), items))
+
+    def read() -> Any:
+        return tuple.__getitem__(container if held is None else held.get(), key)
+
+    return Place(name, path, read, replace)
+
+
+def _attributes(thing: object) -> dict[str, Any] | None:
+    """Return the ``__dict__`` of an instance, not what its class shows in that place."""
+    for cls in _mro(thing):
+        entry = _class_attributes(cls).get("__dict__")
+        if type(entry) is types.GetSetDescriptorType:
+            if _c_proxy(thing) is not None:
+                return None  # it would show those of what it stands for
+            found = entry.__get__(thing)
+            return found if type(found) is dict else None
+    return None
+
+
+def _mro(thing: object) -> tuple[type, ...]:
+    return type.__dict__["__mro__"].__get__(type(thing))  # type: ignore[no-any-return]
+
+
+def _class_attributes(cls: type) -> Any:
+    return type.__dict__["__dict__"].__get__(cls)
+
+
+def _read(get: Callable[[], Any]) -> Any:
+    try:
+        return get()
+    except (AttributeError, ValueError):
+        return MISSING  # an empty slot or cell

@@ -1,0 +1,168 @@
+"""Tell an application from a callback by its looks, without calling either.
+
+:func:`~freedom_middleware.targets.kind_of` tells whether what a user hands over can be
+called as one.  Here nobody has handed anything over: a helper with two parameters is no
+application, so the names of parameters and of variables count as well.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .places import MISSING, declared, is_a, lookup, places_in
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Kind = Literal["WSGI", "ASGI"]
+
+__all__ = ["is_telling", "kind_by_looks"]
+
+_ENVIRON = {"environ", "env", "environment", "wsgienviron", "wsgienvironment"}
+_RESPOND = {"respond", "sr"}  # and whatever begins with "start"
+_OTHERS = {
+    *("context", "ctx", "error", "event", "exc", "exception", "headers", "key", "message"),
+    *("msg", "name", "path", "record", "req", "request", "response", "scope", "sender"),
+    *("signum", "status"),
+}
+"""What a first parameter is called where it is certainly no environ."""
+
+_TELLING = {
+    *("application", "applications", "child", "children", "default", "delegate"),
+    *("downstream", "fallback", "inner", "mounts", "next", "upstream", "wrapped", "wraps"),
+    *("wsgi", "wsgis"),
+}
+_SPOILING = {
+    *("callback", "class", "cls", "config", "context", "ctx", "error", "exc", "factory"),
+    *("handler", "hook", "id", "iter", "iterator", "key", "logger", "name", "type"),
+}
+_CO_VARARGS, _CO_COROUTINE = 0x04, 0x80
+
+
+class _Shape(NamedTuple):
+    """How something can be called: its positional parameters, as far as they are known."""
+
+    names: tuple[str, ...]
+    required: int
+    most: float
+    is_async: bool
+
+
+_UNKNOWN = _Shape((), 0, float("inf"), False)
+"""Of what can be called, but is written in C, or hides behind a descriptor."""
+
+
+def is_telling(name: str) -> bool:
+    """Say whether a variable of this name is likely to hold an application.
+
+    >>> is_telling("_wsgi_app"), is_telling("app_factory"), is_telling("callback")
+    (True, False, False)
+    """
+    words = name.lower().strip("_").split("_")
+    return not _SPOILING.intersection(words) and any(
+        word in _TELLING or word.endswith(("app", "apps", "application")) for word in words
+    )
+
+
+def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
+    """Return what *thing* looks like, None where it does not look like an application.
+
+    Args:
+        thing: Anything at all.
+        telling: Whether it stands where applications do, under a name such as ``app``.
+            Elsewhere its parameters must be called as PEP 3333 or ASGI call them.
+    """
+    if is_a(thing, type, types.ModuleType):
+        return None
+    if declared(thing, "wsgi_children") is not MISSING or is_a(
+        declared(thing, "wsgi_name"), str
+    ):
+        return "WSGI"
+    shape = _shape_of(thing)
+    if shape is None:
+        return None
+    names = [name.lower().replace("_", "") for name in shape.names[:3]]
+    if shape.required <= 3 <= shape.most:
+        if names == ["scope", "receive", "send"]:
+            return "ASGI"
+        if telling and shape.is_async and shape.required == 3:
+            return "ASGI"
+    if shape.is_async or not shape.required <= 2 <= shape.most:
+        return None
+    first, second = [*names, "", ""][:2]
+    if first in _ENVIRON and (second in _RESPOND or second.startswith("start")):
+        return "WSGI"
+    if not telling or (shape.most == 2 and first in _OTHERS):
+        return None
+    return "WSGI"
+
+
+def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
+    """Return the shape of *thing*, None if it cannot be called at all."""
+    if steps == 0 or is_a(thing, type):
+        return None
+    if type(thing) is types.FunctionType:
+        own = _shape_of_function(thing)
+        wrapped = lookup(thing, "__wrapped__")
+        if wrapped is MISSING or own.names or own.most < _UNKNOWN.most:
+            return own
+        return _shape_of(wrapped, steps - 1) or own  # takes anything, as a decorator does
+    if type(thing) is types.MethodType:
+        return _without_first(_shape_of(thing.__func__, steps - 1), 1)
+    if is_a(thing, functools.partial):
+        state: Any = functools.partial.__reduce__(thing)[2]
+        function, args, keywords, _ = state
+        shape = _without_first(_shape_of(function, steps - 1), len(args))
+        if shape is None or not any(name in keywords for name in shape.names):
+            return shape
+        kept = [name in keywords for name in shape.names].index(True)
+        return shape._replace(
+            names=shape.names[:kept], required=min(shape.required, kept), most=kept
+        )
+    if is_a(thing, types.BuiltinFunctionType):
+        return None
+    call = _class_call(thing)
+    if call is MISSING:
+        return None
+    if type(call) is types.FunctionType:
+        return _without_first(_shape_of(call, steps - 1), 1)
+    for place in places_in(thing):
+        if place.name == "__wrapped__":
+            return _shape_of(place.get(), steps - 1)
+    return _UNKNOWN
+
+
+def _class_call(thing: Any) -> Any:
+    """Return what the class of *thing* has as ``__call__``; an instance's own is not used."""
+    for cls in type.__dict__["__mro__"].__get__(type(thing)):
+        entry = type.__dict__["__dict__"].__get__(cls).get("__call__", MISSING)
+        if entry is not MISSING:
+            return MISSING if entry is None else entry
+    return MISSING
+
+
+def _shape_of_function(function: types.FunctionType) -> _Shape:
+    code = function.__code__
+    count = code.co_argcount
+    names = code.co_varnames[:count]
+    required = count - len(function.__defaults__ or ())
+    if code.co_kwonlyargcount > len(function.__kwdefaults__ or {}):
+        required = 1_000  # a keyword has to be given: nobody calls applications so
+    return _Shape(
+        names,
+        required,
+        float("inf") if code.co_flags & _CO_VARARGS else count,
+        bool(code.co_flags & _CO_COROUTINE),
+    )
+
+
+def _without_first(shape: _Shape | None, count: int) -> _Shape | None:
+    if shape is None:
+        return None
+    return shape._replace(
+        names=shape.names[count:],
+        required=max(shape.required - count, 0),
+        most=shape.most - count,
+    )
