@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .application import Application
+from .dispatch.cascade import Cascade
 from .dispatch.mount import Mount
 from .guard import CloseGuard
 
-__all__ = ["Application", "CloseGuard", "Mount"]
+__all__ = ["Application", "Cascade", "CloseGuard", "Mount"]

@@ -10,6 +10,7 @@ __all__ = [
     "ApplicationError",
     "ApplicationTypeError",
     "FreedomError",
+    "MethodError",
     "MountError",
     "MountWarning",
     "OptionError",
@@ -53,6 +54,10 @@ class TableError(FreedomError, ValueError):
 
 class TableTypeError(TableError, TypeError):
     """A dispatcher's table, or a key in it, is of a type that cannot be one."""
+
+
+class MethodError(TableError):
+    """A key in a table of methods is not the name of one, or in the wrong case."""
 
 
 class MountError(TableError):

@@ -5,7 +5,8 @@ A new layer adds one line to LAYERS.
 
 import pytest
 
-from freedom_middleware import Application, CloseGuard, Mount
+from freedom_middleware import Application, Cascade, CloseGuard, Mount
+from freedom_middleware.dispatch import Methods
 from freedom_middleware.testing import SpyBody, exchange
 
 LAYERS = {
@@ -14,6 +15,9 @@ LAYERS = {
     "Mount, under a prefix": lambda application: Mount(None, {"/a": application}),
     "Mount, by default": lambda application: Mount(application, {"/b": application}),
     "Mount, sharing": lambda application: Mount(None, {"/a": application}, share=True),
+    "Methods": lambda application: Methods({"GET": application}),
+    "Cascade, first": lambda application: Cascade([application, application]),
+    "Cascade, last": lambda application: Cascade([Mount(None, {}), application]),
     "all of them": lambda application: CloseGuard(
         Mount(None, {"/a": Application(application)})
     ),

@@ -36,4 +36,4 @@ def test_it_starts_patches_and_registers_nothing_and_imports_no_dependency():
 def test_the_public_names_are_on_one_screen():
     import freedom_middleware
 
-    assert freedom_middleware.__all__ == ["Application", "CloseGuard", "Mount"]
+    assert freedom_middleware.__all__ == ["Application", "Cascade", "CloseGuard", "Mount"]

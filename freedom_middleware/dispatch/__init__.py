@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .cascade import Cascade
+from .methods import Methods
 from .mount import Mount
 
-__all__ = ["Mount"]
+__all__ = ["Cascade", "Methods", "Mount"]

@@ -9,9 +9,29 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..wsgi import Body, Environ, StartResponse
-    from .table import Table
+    from .table import Series, Table
 
-__all__ = ["MountedApplications"]
+__all__ = ["CascadedApplications", "MethodApplications", "MountedApplications"]
+
+
+class CascadedApplications(Protocol):
+    """What :func:`~freedom_middleware.Cascade` returns: an application, and its children."""
+
+    applications: Series
+
+    def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
+        """Serve one request (PEP 3333)."""
+        ...
+
+
+class MethodApplications(Protocol):
+    """What :func:`~freedom_middleware.dispatch.methods.Methods` returns, and its table."""
+
+    methods: Table
+
+    def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
+        """Serve one request (PEP 3333)."""
+        ...
 
 
 class MountedApplications(Protocol):

@@ -6,8 +6,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
-from freedom_middleware import Application, CloseGuard, Mount
-from freedom_middleware.dispatch.table import Table
+from freedom_middleware import Application, Cascade, CloseGuard, Mount
+from freedom_middleware.dispatch import Methods
+from freedom_middleware.dispatch.table import Series, Table
 from freedom_middleware.findings import Finding
 from freedom_middleware.serve import Server
 from freedom_middleware.testing import Exchange, exchange
@@ -42,10 +43,17 @@ mount.mounts.replace({"/f": plain})
 del mount.mounts["/f"]
 Mount(None, {}, back=("REMOTE_USER",), share=True, slash="redirect")
 
+cascade = Cascade([mount, "legacy:app"], on={404}, limit=10_000, marker="X-Cascade", back=["X"])
+assert_type(cascade.applications, Series)
+cascade.applications.append(plain)
+
+methods = Methods({"GET": plain, "POST": "shop:app"}, back=("REMOTE_USER",), share=True)
+assert_type(methods.methods, Table)
+
 guarded = CloseGuard(mount, repair=False, on_leak=told)
 
 # Whatever is an application for us is one for everybody.
-everybody: list[WSGIApplication] = [guarded, mount, site, Application(plain)]
+everybody: list[WSGIApplication] = [guarded, mount, cascade, methods, site, Application(plain)]
 CloseGuard(CloseGuard(Mount(guarded, {"/again": guarded})))
 
 assert_type(exchange(guarded, "/"), Exchange)
