@@ -23,7 +23,15 @@ variant = os.environ["MYSITE_VARIANT"]
 
 site = Application.from_settings("mysite.settings")
 
-served = Mount(site, {"/shop": "shop:app", "/größe": "shop:app", "/plain": "plain:application"})
+served = Mount(
+    site,
+    {
+        "/shop": "shop:app",
+        "/größe": "shop:app",
+        "/plain": "plain:application",
+        "/uploads": "uploads:application",
+    },
+)
 
 if variant in ("guarded", "alone"):
     served = CloseGuard(served)
