@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [guard] [mount] [startup] [load]``: peers side by side.
+"""``python -m tests.benchmarks [guard] [mount] [cascade] [startup] [load]``: side by side.
 
 Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and the extra
 ``servers`` too.  Nothing is asserted: a machine may be busy; read the ratios.
@@ -7,9 +7,9 @@ Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and
 import platform
 import sys
 
-from . import guard, load, mount, startup
+from . import cascade, guard, load, mount, startup
 
-PARTS = {"guard": guard, "mount": mount, "startup": startup, "load": load}
+PARTS = {"guard": guard, "mount": mount, "cascade": cascade, "startup": startup, "load": load}
 
 chosen = sys.argv[1:] or [name for name in PARTS if name != "load"]
 for unknown in [name for name in chosen if name not in PARTS]:
