@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from .application import Application
+from .dispatch.cascade import Cascade
 from .dispatch.explain import explain
 from .dispatch.hosts import Hosts
 from .dispatch.mount import Mount
 from .dispatch.when import When
 from .guard import CloseGuard
 
-__all__ = ["Application", "CloseGuard", "Hosts", "Mount", "When", "explain"]
+__all__ = [
+    "Application",
+    "Cascade",
+    "CloseGuard",
+    "Hosts",
+    "Mount",
+    "When",
+    "explain",
+]

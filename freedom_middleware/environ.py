@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "keep_query",
+    "is_token",
     "native",
     "path_of",
     "request_line",
@@ -26,6 +27,25 @@ __all__ = [
 
 # What may stand unescaped in the path of a URL (RFC 3986, section 3.3), "%" not among it.
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
+
+
+# What may stand in the name of a method or of a header, beside letters and digits.
+_TOKEN_MARKS = frozenset("!#$%&'*+-.^_`|~")
+
+
+def is_token(text: str) -> bool:
+    """Say whether *text* can be the name of a method or of a header.
+
+    Source: RFC 9110, section 5.6.2.
+
+    >>> is_token("X-Cascade"), is_token("X Cascade"), is_token("")
+    (True, False, False)
+    """
+    return (
+        text.isascii()
+        and bool(text)
+        and all(character.isalnum() or character in _TOKEN_MARKS for character in text)
+    )
 
 
 def native(text: str) -> str:

@@ -12,6 +12,7 @@ __all__ = [
     "FreedomError",
     "HostError",
     "InputError",
+    "MethodError",
     "MountError",
     "MountWarning",
     "OptionError",
@@ -56,6 +57,10 @@ class TableError(FreedomError, ValueError):
 
 class TableTypeError(TableError, TypeError):
     """A dispatcher's table, or a key in it, is of a type that cannot be one."""
+
+
+class MethodError(TableError):
+    """A key in a table of methods is not the name of one, or in the wrong case."""
 
 
 class MountError(TableError):

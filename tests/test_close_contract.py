@@ -5,8 +5,8 @@ A new layer adds one line to LAYERS.
 
 import pytest
 
-from freedom_middleware import Application, CloseGuard, Hosts, Mount, When
-from freedom_middleware.dispatch import cookie, path
+from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When
+from freedom_middleware.dispatch import Methods, cookie, path
 from freedom_middleware.testing import SpyBody, exchange
 
 LAYERS = {
@@ -22,6 +22,9 @@ LAYERS = {
     "When, by default": lambda application: When(application, [(path("/b"), application)]),
     "When, with Vary": lambda application: When(application, [(cookie("b"), application)]),
     "When, sharing": lambda application: When(application, [], share=True),
+    "Methods": lambda application: Methods({"GET": application}),
+    "Cascade, first": lambda application: Cascade([application, application]),
+    "Cascade, last": lambda application: Cascade([Mount(None, {}), application]),
     "all of them": lambda application: CloseGuard(
         Hosts(When(Mount(None, {"/a": Application(application)}), []), {})
     ),

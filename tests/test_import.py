@@ -37,5 +37,5 @@ def test_the_public_names_are_on_one_screen():
     import freedom_middleware
 
     assert freedom_middleware.__all__ == [
-        *("Application", "CloseGuard", "Hosts", "Mount", "When", "explain"),
+        *("Application", "Cascade", "CloseGuard", "Hosts", "Mount", "When", "explain"),
     ]

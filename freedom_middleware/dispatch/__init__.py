@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from .explain import explain
 from .hosts import Hosts
+from .cascade import Cascade
+from .methods import Methods
 from .mount import Mount
 from .predicates import Predicate, client, cookie, header, method, path, predicate
 from .when import When
 
 __all__ = [
+    "Cascade",
     "Hosts",
+    "Methods",
     "Mount",
     "Predicate",
     "When",

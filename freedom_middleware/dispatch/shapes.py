@@ -11,7 +11,24 @@ if TYPE_CHECKING:
     from ..wsgi import Body, Environ, StartResponse
     from .table import Series, Table
 
-__all__ = ["CaseApplications", "HostApplications", "MountedApplications"]
+__all__ = [
+    "CascadedApplications",
+    "CaseApplications",
+    "HostApplications",
+    "MethodApplications",
+    "MountedApplications",
+]
+
+
+class CascadedApplications(Protocol):
+    """What :func:`~freedom_middleware.Cascade` returns: an application, and its children."""
+
+    applications: Series
+
+    def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
+        """Serve one request (PEP 3333)."""
+        ...
+
 
 
 class CaseApplications(Protocol):
@@ -26,6 +43,16 @@ class CaseApplications(Protocol):
         counts are those of this process.
         """
         ...
+
+    def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
+        """Serve one request (PEP 3333)."""
+        ...
+
+
+class MethodApplications(Protocol):
+    """What :func:`~freedom_middleware.dispatch.methods.Methods` returns, and its table."""
+
+    methods: Table
 
     def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
         """Serve one request (PEP 3333)."""

@@ -7,13 +7,15 @@ Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and
 import platform
 import sys
 
-from . import guard, hosts, load, mount, startup, when
+from . import cascade, guard, hosts, load, mount, order, startup, when
 
 PARTS = {
     "guard": guard,
     "mount": mount,
     "hosts": hosts,
     "when": when,
+    "cascade": cascade,
+    "order": order,
     "startup": startup,
     "load": load,
 }

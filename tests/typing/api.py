@@ -7,9 +7,9 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
-from freedom_middleware import Application, CloseGuard, Hosts, Mount, When, explain
+from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When, explain
 from freedom_middleware.cookies import Collision, collisions
-from freedom_middleware.dispatch import Predicate, header, method, path, predicate
+from freedom_middleware.dispatch import Methods, Predicate, header, method, path, predicate
 from freedom_middleware.dispatch.explanation import Explanation
 from freedom_middleware.dispatch.table import Series, Table
 from freedom_middleware.findings import Finding
@@ -64,10 +64,18 @@ when = When(None, [(api, plain), (in_french, "fr:app")], back=(), share=True)
 assert_type(when.cases, Series)
 assert_type(when.counts(), dict[str, dict[str, int]])
 
+cascade = Cascade([mount, "legacy:app"], on={404}, limit=10_000, marker="X-Cascade", back=["X"])
+assert_type(cascade.applications, Series)
+cascade.applications.append(plain)
+
+methods = Methods({"GET": plain, "POST": "shop:app"}, back=("REMOTE_USER",), share=True)
+assert_type(methods.methods, Table)
+
 guarded = CloseGuard(mount, repair=False, on_leak=told)
 
 # Whatever is an application for us is one for everybody.
-everybody: list[WSGIApplication] = [guarded, mount, hosts, when, site, Application(plain)]
+everybody: list[WSGIApplication] = [guarded, mount, hosts, when, cascade, methods, site]
+everybody.append(Application(plain))
 CloseGuard(CloseGuard(Mount(guarded, {"/again": guarded})))
 
 assert_type(exchange(guarded, "/"), Exchange)

@@ -9,6 +9,7 @@ urlpatterns = [
     path("file/", views.file),
     path("fail/", views.fail),
     path("fail-midway/", views.fail_midway),
+    path("upload/", views.upload),
     path("straße/<name>/", views.where),
 ]
 handler404 = views.not_found

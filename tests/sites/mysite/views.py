@@ -53,6 +53,14 @@ def fail_midway(request):
     return StreamingHttpResponse(fail_after_one_chunk())
 
 
+def upload(request):
+    """Reads as much of what is posted as the query says, and passes it on."""
+    wanted = request.GET["read"]
+    if wanted != "nothing":
+        request.read(*[] if wanted == "all" else [int(wanted)])
+    return HttpResponse(status=404)
+
+
 def where(request, name):
     return JsonResponse(
         {

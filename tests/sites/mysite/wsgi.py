@@ -31,6 +31,7 @@ served = Mount(
         "/größe": "shop:app",
         "/plain": "plain:application",
         "/folder": Application.from_directory(Path(__file__).parent),
+        "/uploads": "uploads:application",
     },
 )
 

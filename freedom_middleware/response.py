@@ -1,0 +1,273 @@
+"""Hold a response back until its status is known.
+
+An application may name its status late: a generator does so when it is first read, and
+whoever passes ``exc_info`` may name another one until the first byte is sent.  So a status is
+known at the first chunk that is not empty, at the first ``write()``, or at the end; whoever
+looks at it earlier looks at a draft.
+
+Source: PEP 3333, "The start_response() Callable" and "The write() Callable".
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from .body import GuardedBody, close_body
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from .wsgi import Body, Environ, StartResponse, WSGIApplication
+
+    Headers = list[tuple[str, str]]
+    Refuse = Callable[[str, Headers], bool]
+
+__all__ = ["HeldBody", "answer", "close_with", "emptied", "hold", "is_inert"]
+
+
+def hold(
+    application: WSGIApplication,
+    environ: Environ,
+    start_response: StartResponse,
+    refuse: Refuse,
+) -> Body | None:
+    """Call *application*, and send its response on unless *refuse* will not have it.
+
+    The server hears nothing until the status is known.  A response that is refused is closed
+    and not read on; what it writes is discarded.  If its ``close()`` raises, that is logged,
+    to the logger ``freedom_middleware.response``.
+
+    Touches:
+        environ: passed on as it is.
+        start_response: called once it is known with what; from then on passed on as it is.
+            A second call without ``exc_info`` is an ``AssertionError`` while the response is
+            held.  If *refuse* has decided at a ``write()``, the headers count as sent: a
+            call with ``exc_info`` raises it, as PEP 3333 has it.
+        body: an exact ``list`` or ``tuple``, what the server's ``wsgi.file_wrapper`` made,
+            and the body of an application that has called ``write()`` are returned
+            themselves.  Any other has to be read up to its first chunk: it is
+            returned as a :class:`HeldBody`, without the empty chunks before that one.
+
+    Args:
+        application: What to call.
+        environ: What to call it with.
+        start_response: The server's.
+        refuse: Called once with the status and the headers, when they are known.
+
+    Returns:
+        The body for the server, which is to close it; None if the response was refused.
+
+    Raises:
+        Exception: What the application, its first chunk, *refuse* or the server's
+            *start_response* raises; the body is closed by then.
+
+    >>> from freedom_middleware.testing import hello, make_environ
+    >>> def refuse_all(status, headers):
+    ...     print("looking at", status)
+    ...     return True
+    >>> hold(hello, make_environ(), None, refuse_all)
+    looking at 200 OK
+    """
+    file_wrapper = environ.get("wsgi.file_wrapper")  # the application may replace it
+    held = _Held()
+    held.server_start_response = start_response
+    held.refuse = refuse
+    body = application(environ, held.start_response)
+    try:
+        try:
+            if held.refused is None:
+                if held.status is None or not is_inert(body, file_wrapper):
+                    body = _advance(body, held)
+                if held.refused is None:
+                    held.decide()
+        except BaseException:
+            close_body(body)
+            raise
+        if not held.refused:
+            return body
+        _discard(body, environ)
+        return None
+    finally:
+        del body  # as in CloseGuard: a traceback may keep this frame
+
+
+class _Held:
+    """What an application has said of its response, and whether the server was told.
+
+    Built by :func:`hold` alone, which fills it in: this is on the path of every request.
+    """
+
+    server_start_response: StartResponse
+    refuse: Refuse
+    status: str | None = None
+    headers: Headers
+    exc_info: Any = None
+    refused: bool | None = None  # None: not known yet
+
+    def start_response(
+        self, status: str, headers: Headers, exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        if exc_info is None and self.status is None:
+            self.status = status
+            self.headers = headers
+            return self.write
+        try:
+            if self.refused is False:
+                return self._tell_server(status, headers, exc_info)
+            if exc_info is None:
+                raise AssertionError(
+                    "start_response must be called once, or again with exc_info, got"
+                    f" {status!r} after {self.status!r}"
+                )
+            if self.refused:
+                raise exc_info[1].with_traceback(exc_info[2])
+            self.status, self.headers, self.exc_info = status, headers, exc_info
+            return self.write
+        finally:
+            exc_info = None  # PEP 3333: a traceback refers to this frame
+
+    def write(self, data: bytes) -> None:
+        if self.refused is None:
+            self.decide()
+        if not self.refused:
+            self._server_write(data)
+
+    def decide(self) -> None:
+        status = self.status
+        if status is None:  # the server will say what is wrong
+            self.status = ""
+            self.refused = False
+            return
+        self.refused = self.refuse(status, self.headers)
+        exc_info, self.exc_info = self.exc_info, None
+        try:
+            if not self.refused:
+                self._tell_server(status, self.headers, exc_info)
+        finally:
+            exc_info = None
+
+    def _tell_server(
+        self, status: str, headers: Headers, exc_info: Any
+    ) -> Callable[[bytes], object]:
+        try:
+            if exc_info is None:
+                write = self.server_start_response(status, headers)
+            else:
+                write = self.server_start_response(status, headers, exc_info)
+        finally:
+            exc_info = None
+        self._server_write = write
+        return write
+
+
+def _advance(body: Body, held: _Held) -> HeldBody:
+    """Read *body* until the status is known, and return it as it was before."""
+    chunks = iter(body)
+    for chunk in chunks:
+        if chunk or held.refused is not None:
+            return _held_body(body, (chunk,), chunks)
+    return _held_body(body)
+
+
+def _discard(body: Body, environ: Environ) -> None:
+    try:
+        close_body(body)
+    except Exception:  # nobody waits for this response, whatever is wrong with it
+        import logging
+
+        from .environ import request_line
+
+        logging.getLogger("freedom_middleware.response").exception(
+            "close() of a response to %s failed that was not sent", request_line(environ)
+        )
+
+
+def is_inert(body: Body, file_wrapper: Any) -> bool:
+    """Say whether *body* can be read without running the application's code.
+
+    Args:
+        body: What an application returned.
+        file_wrapper: The server's, from the environ; a function on uWSGI.
+    """
+    if type(body) is list or type(body) is tuple:
+        return True
+    if file_wrapper is None:
+        return False
+    if isinstance(file_wrapper, type):
+        return isinstance(body, file_wrapper)
+    return hasattr(body, "fileno")
+
+
+class HeldBody(chain[bytes]):
+    """A body whose beginning was read before the server got it.
+
+    It is its own iterator and can be read once, as PEP 3333 allows.  The chunks come from
+    C.  ``close()`` closes the body that was read, once.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_pending")
+
+    _pending: list[Any]
+
+    def close(self) -> None:
+        """Close the body, and then what else was to be closed with it; each once."""
+        try:
+            body = self._pending.pop()
+        except IndexError:
+            return
+        try:
+            close_body(body)
+        finally:
+            self.close()
+
+    __reduce_ex__ = GuardedBody.__reduce_ex__
+
+
+def _held_body(
+    body: Body, read: tuple[bytes, ...] = (), chunks: Iterator[bytes] | tuple[()] = ()
+) -> HeldBody:
+    held = HeldBody(read, chunks)
+    held._pending = [body]
+    return held
+
+
+def close_with(body: Body, other: Any) -> HeldBody:
+    """Return *body* as one that, once it is closed, closes *other* as well."""
+    if type(body) is not HeldBody:
+        body, returned = HeldBody(body), body
+        body._pending = [returned]
+    body._pending.insert(0, other)
+    return body
+
+
+def emptied(body: Body) -> HeldBody:
+    """Return a body without chunks that closes *body* when it is closed: for HEAD.
+
+    It is no list: some servers take the length of a list for the ``Content-Length``.
+    """
+    return _held_body(body)
+
+
+def answer(
+    environ: Environ, start_response: StartResponse, status: str, *headers: tuple[str, str]
+) -> Body:
+    """Answer with *status* as the whole page: it lists and reflects nothing.
+
+    >>> from freedom_middleware.testing import exchange
+    >>> def full(environ, start_response):
+    ...     return answer(environ, start_response, "507 Insufficient Storage")
+    >>> exchange(full).body
+    b'507 Insufficient Storage\\n'
+    """
+    page = f"{status}\n".encode()
+    start_response(
+        status,
+        [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(page))),
+            *headers,
+        ],
+    )
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [page]

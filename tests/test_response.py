@@ -1,0 +1,449 @@
+import io
+import logging
+import sys
+from wsgiref.util import FileWrapper
+
+import pytest
+
+from freedom_middleware.response import HeldBody, close_with, emptied, hold
+from freedom_middleware.testing import SpyBody, make_environ
+
+PLAIN = [("Content-Type", "text/plain")]
+
+
+class Server:
+    """Remember in what order a server is told what."""
+
+    def __init__(self):
+        self.told = []
+
+    def start_response(self, status, headers, exc_info=None):
+        if exc_info is not None and "headers sent" in self.told:
+            raise exc_info[1].with_traceback(exc_info[2])
+        self.told.append((status, exc_info and exc_info[1]))
+        return self.write
+
+    def write(self, data):
+        self.told += ["headers sent", data]
+
+    @property
+    def statuses(self):
+        return [entry[0] for entry in self.told if isinstance(entry, tuple)]
+
+
+class Refuse:
+    """Refuse what is a 404, and remember what was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, status, headers):
+        self.asked.append(status)
+        return status.startswith("404")
+
+
+@pytest.fixture
+def server():
+    return Server()
+
+
+def held(application, server, refuse=None, **more):
+    return hold(application, make_environ(**more), server.start_response, refuse or Refuse())
+
+
+class TestStatus:
+    def test_of_a_generator_is_known_at_its_first_chunk(self, server):
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            yield b"one"
+            yield b"two"
+
+        body = held(application, server)
+
+        assert server.told == [("200 OK", None)]
+        assert list(body) == [b"one", b"two"]
+
+    def test_is_not_known_at_an_empty_chunk(self, server):
+        def application(environ, start_response):
+            yield b""
+            start_response("200 OK", PLAIN)
+            yield b""
+            yield b"one"
+            yield b""
+
+        assert list(held(application, server)) == [b"one", b""]
+        assert server.statuses == ["200 OK"]
+
+    def test_is_known_at_the_end(self, server):
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            yield from ()
+
+        assert list(held(application, server)) == []
+        assert server.statuses == ["200 OK"]
+
+    def test_is_known_at_the_first_write(self, server):
+        refuse = Refuse()
+
+        def application(environ, start_response):
+            write = start_response("200 OK", PLAIN)
+            assert refuse.asked == []
+            write(b"")
+            assert refuse.asked == ["200 OK"]
+            write(b"written")
+            return [b"returned"]
+
+        body = held(application, server, refuse)
+
+        assert server.told[2::2] == [b"", b"written"]
+        assert body == [b"returned"]
+
+    def test_is_known_at_a_write_in_the_middle_of_a_generator(self, server):
+        def application(environ, start_response):
+            write = start_response("200 OK", PLAIN)
+            yield b""
+            write(b"written")
+            yield b""
+            yield b"two"
+
+        body = held(application, server)
+
+        assert server.told[-1] == b"written"
+        assert list(body) == [b"", b"two"]
+
+    def test_may_be_replaced_until_then(self, server):
+        def application(environ, start_response):
+            start_response("404 Not Found", PLAIN)
+            try:
+                raise LookupError("on purpose")
+            except LookupError as error:
+                start_response("500 Oops", PLAIN, sys.exc_info())
+                self.error = error
+            return [b"x"]
+
+        assert held(application, server) == [b"x"]
+        assert server.told == [("500 Oops", self.error)]
+
+    def test_may_be_replaced_by_a_generator_that_has_begun(self, server):
+        """facts/guard.md, F3: the draft says 404, the answer is 200."""
+
+        def application(environ, start_response):
+            start_response("404 Not Found", PLAIN)
+
+            def body():
+                start_response("200 OK", PLAIN, (None, None, None))
+                yield b"ok"
+
+            return body()
+
+        assert list(held(application, server)) == [b"ok"]
+        assert server.statuses == ["200 OK"]
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_that_never_comes_is_for_the_server_to_complain_of(self, server, lazy):
+        def application(environ, start_response):
+            return iter([b"x"]) if lazy else [b"x"]
+
+        assert list(held(application, server)) == [b"x"]
+        assert server.told == []
+
+    def test_that_comes_after_the_first_chunk_is_the_server_s_affair_too(self, server):
+        def application(environ, start_response):
+            yield b"x"
+            start_response("200 OK", PLAIN)
+
+        body = held(application, server)
+        assert server.told == []
+
+        list(body)
+        assert server.statuses == ["200 OK"]
+
+
+class TestTwice:
+    def test_without_exc_info_is_an_error_while_held(self, server):
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            start_response("201 Created", PLAIN)
+
+        with pytest.raises(AssertionError, match="got '201 Created' after '200 OK'"):
+            held(application, server)
+
+        assert server.told == []
+
+    def test_without_exc_info_is_an_error_when_refused(self, server):
+        def application(environ, start_response):
+            start_response("404 Not Found", PLAIN)(b"x")
+            start_response("200 OK", PLAIN)
+
+        with pytest.raises(AssertionError, match="once"):
+            held(application, server)
+
+    def test_is_the_server_s_affair_once_it_was_told(self, server):
+        """It has sent the headers: PEP 3333 has it raise what exc_info holds."""
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)(b"written")
+            try:
+                raise LookupError("on purpose")
+            except LookupError:
+                start_response("500 Oops", PLAIN, sys.exc_info())
+
+        with pytest.raises(LookupError, match="on purpose"):
+            held(application, server)
+
+        assert server.statuses == ["200 OK"]
+
+    def test_a_server_that_has_sent_nothing_takes_the_new_status(self, server):
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+
+            class Body(SpyBody):
+                def close(self):
+                    start_response("500 Oops", PLAIN, (None, None, None))(b"late")
+
+            return Body()
+
+        held(application, server).close()
+
+        assert server.statuses == ["200 OK", "500 Oops"]
+        assert server.told[-1] == b"late"
+
+    def test_raises_when_refused_at_a_write(self, server):
+        """For the application the headers are sent."""
+
+        def application(environ, start_response):
+            start_response("404 Not Found", PLAIN)(b"discarded")
+            try:
+                raise LookupError("on purpose")
+            except LookupError:
+                start_response("500 Oops", PLAIN, sys.exc_info())
+
+        with pytest.raises(LookupError, match="on purpose"):
+            held(application, server)
+
+        assert server.told == []
+
+
+class TestRefused:
+    def test_is_closed_and_not_read_on(self, server):
+        class Body(SpyBody):
+            def __iter__(self):
+                while True:  # for ever: whoever drains it hangs
+                    yield b"x"
+
+        body = Body()
+
+        def application(environ, start_response):
+            start_response("404 Not Found", PLAIN)
+            return body
+
+        assert held(application, server) is None
+        assert server.told == []
+        assert body.closes == 1
+
+    def test_what_it_writes_is_discarded(self, server):
+        def application(environ, start_response):
+            write = start_response("404 Not Found", PLAIN)
+            write(b"one")
+            write(b"two")
+            return [b"three"]
+
+        assert held(application, server) is None
+        assert server.told == []
+
+    def test_a_close_that_raises_is_logged(self, server, caplog):
+        body = SpyBody([b"x"], error=LookupError("on purpose"))
+
+        def application(environ, start_response):
+            start_response("404 Not Found", PLAIN)
+            return body
+
+        with caplog.at_level(logging.ERROR, "freedom_middleware.response"):
+            assert held(application, server, path="/gone") is None
+
+        [record] = caplog.records
+        assert "GET '/gone'" in record.getMessage()
+        assert record.exc_info[1].args == ("on purpose",)
+
+    def test_a_worker_that_is_told_to_stop_stops(self, server):
+        class Body(SpyBody):
+            def close(self):
+                raise SystemExit
+
+        def application(environ, start_response):
+            start_response("404 Not Found", PLAIN)
+            return Body([b"x"])
+
+        with pytest.raises(SystemExit):
+            held(application, server)
+
+
+class TestBody:
+    @pytest.mark.parametrize("body", [[b"x"], (b"x",), []])
+    def test_a_list_or_a_tuple_is_returned_itself(self, server, body):
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            return body
+
+        assert held(application, server) is body
+
+    def test_a_list_that_can_be_closed_is_not(self, server):
+        class Closable(list):
+            def __iter__(self):
+                start("200 OK", PLAIN, (None, None, None))
+                return super().__iter__()
+
+        def application(environ, start_response):
+            nonlocal start
+            start = start_response
+            start_response("404 Not Found", PLAIN)
+            return Closable([b"x"])
+
+        start = None
+        assert list(held(application, server)) == [b"x"]
+        assert server.statuses == ["200 OK"]
+
+    @pytest.mark.parametrize(
+        "wrapper", [FileWrapper, lambda file: file], ids=["class", "uWSGI"]
+    )
+    def test_a_file_of_the_server_s_wrapper_is_returned_itself(self, server, wrapper, tmp_path):
+        (tmp_path / "file").write_bytes(b"x")
+        made = []
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            made.append(environ["wsgi.file_wrapper"](open(tmp_path / "file", "rb")))  # noqa: SIM115
+            environ["wsgi.file_wrapper"] = None
+            return made[0]
+
+        body = held(application, server, **{"wsgi.file_wrapper": wrapper})
+
+        assert body is made[0]
+        body.close()
+
+    def test_a_file_wrapper_of_the_application_s_own_is_read(self, server):
+        """It may run any code, and call start_response."""
+
+        class Wrapper(FileWrapper):
+            def __next__(self):
+                start("200 OK", PLAIN, (None, None, None))
+                return super().__next__()
+
+        def application(environ, start_response):
+            nonlocal start
+            start = start_response
+            environ["wsgi.file_wrapper"] = Wrapper
+            start_response("404 Not Found", PLAIN)
+            return Wrapper(io.BytesIO(b"x"))
+
+        start = None
+        body = held(application, server)
+
+        assert server.statuses == ["200 OK"]
+        body.close()
+
+    @pytest.mark.parametrize("read", [0, 1, 2])
+    def test_one_that_was_read_closes_the_application_s_once(self, server, read):
+        body = SpyBody([b"one", b"two"])
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            return body
+
+        returned = held(application, server)
+        for _ in range(read):
+            next(returned)
+        returned.close()
+        returned.close()
+
+        assert type(returned) is HeldBody
+        assert body.closes == 1
+
+    def test_one_without_close_gets_one_that_does_nothing(self, server):
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            return map(bytes, [b"x"])
+
+        body = held(application, server)
+        body.close()
+
+        assert list(body) == [b"x"]
+
+    def test_a_chunk_is_passed_as_it_is(self, server):
+        chunk = bytearray(b"x")
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            yield chunk
+
+        assert next(held(application, server)) is chunk
+
+    def test_it_cannot_be_copied(self):
+        with pytest.raises(TypeError, match="cannot be copied"):
+            emptied([]).__reduce_ex__(4)
+
+
+class TestErrors:
+    def test_from_the_first_chunk_closes_the_body(self, server):
+        class Body(SpyBody):
+            def __iter__(self):
+                raise LookupError("on purpose")
+
+        body = Body()
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            return body
+
+        with pytest.raises(LookupError, match="on purpose"):
+            held(application, server)
+
+        assert body.closes == 1
+        assert server.told == []
+
+    @pytest.mark.parametrize("kind", [SpyBody, lambda chunks: SpyBody(chunks).__iter__()])
+    def test_from_the_server_close_the_body(self, kind):
+        """A server may refuse a header."""
+        body = SpyBody([b"x"])
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            return body
+
+        def start_response(status, headers):
+            raise ValueError("bad header")
+
+        with pytest.raises(ValueError, match="bad header"):
+            hold(application, make_environ(), start_response, Refuse())
+
+        assert body.closes == 1
+
+
+class TestCloseWith:
+    def test_the_other_is_closed_after_the_body(self):
+        order = []
+
+        class Noting:
+            def __init__(self, name):
+                self.name = name
+
+            def __iter__(self):
+                return iter([b"x"])
+
+            def close(self):
+                order.append(self.name)
+
+        body = close_with(Noting("body"), Noting("other"))
+        assert list(body) == [b"x"]
+        body.close()
+        body.close()
+
+        assert order == ["body", "other"]
+
+    def test_even_if_that_raises(self):
+        body, other = SpyBody([b"x"], error=LookupError("on purpose")), SpyBody()
+
+        with pytest.raises(LookupError, match="on purpose"):
+            close_with(emptied(body), other).close()
+
+        assert (body.closes, other.closes) == (1, 1)
