@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from opentelemetry import context
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.wsgi import OpenTelemetryMiddleware
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -29,6 +31,14 @@ def telemetry():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(autouse=True)
+def no_span_around():
+    """A layer that was left in the middle, in another test, leaves its span the current one."""
+    token = context.attach(Context())
+    yield
+    context.detach(token)
 
 
 def generator(environ, start_response):
