@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .wsgi import Environ
 
 __all__ = [
-    "keep_query",
     "is_token",
+    "keep_query",
     "native",
     "path_of",
     "request_line",

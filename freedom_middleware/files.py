@@ -21,6 +21,7 @@ from webob import Response
 
 from .environ import keep_query, path_of, url_path
 from .errors import OptionError
+from .response import answer
 
 if TYPE_CHECKING:
     from .wsgi import Body, Environ, StartResponse, WSGIApplication
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["serve_files"]
 
 CHUNK_BYTES = 65536
+
+_ALLOW = "Allow", "GET, HEAD"
 
 # A pipe must not keep the request waiting until somebody writes to it; Windows has neither.
 _FLAGS = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -77,11 +80,11 @@ def serve_files(
 
     def files(environ: Environ, start_response: StartResponse) -> Body:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            return _refuse(environ, start_response, "405 Method Not Allowed")
+            return answer(environ, start_response, "405 Method Not Allowed", _ALLOW)
         path_info = environ.get("PATH_INFO", "")
         name = _name_below(root, path_info)
         if name is None:
-            return _refuse(environ, start_response, "404 Not Found")
+            return answer(environ, start_response, "404 Not Found")
         if name.endswith(os.sep):
             file = None if index is None else _open(root, name + index)
             if file is not None and not path_info.endswith("/"):
@@ -91,7 +94,7 @@ def serve_files(
         else:
             file = _open(root, name)
         if file is None:
-            return _refuse(environ, start_response, "404 Not Found")
+            return answer(environ, start_response, "404 Not Found")
         try:
             return _send(file, name, environ, start_response, max_age_seconds)
         except BaseException:
@@ -264,15 +267,3 @@ def _add_slash(environ: Environ, start_response: StartResponse) -> Body:
     headers = [("Location", location), ("Content-Type", "text/plain"), ("Content-Length", "0")]
     start_response("308 Permanent Redirect", headers)
     return []
-
-
-def _refuse(environ: Environ, start_response: StartResponse, status: str) -> Body:
-    page = f"{status}\n".encode()
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(page))),
-    ]
-    if status.startswith("405"):
-        headers.append(("Allow", "GET, HEAD"))
-    start_response(status, headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [page]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .cascade import Cascade
 from .explain import explain
 from .hosts import Hosts
-from .cascade import Cascade
 from .methods import Methods
 from .mount import Mount
 from .predicates import Predicate, client, cookie, header, method, path, predicate

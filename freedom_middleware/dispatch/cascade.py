@@ -137,6 +137,8 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
         except BaseException:
             if recording is not None:
                 recording.close()
+            if not share:
+                hand_back(environ, child, keys)
             raise
         finally:
             if outermost and share:
@@ -147,9 +149,7 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
             else:
                 body = close_with(body, recording)
         if not share:
-            for key in keys:
-                if key in child:
-                    environ[key] = child[key]
+            hand_back(environ, child, keys)
         try:
             return body
         finally:

@@ -7,6 +7,7 @@ from functools import cache
 
 from ..application import Application, made_at
 from ..errors import HostError, TableTypeError
+from ..response import answer
 from .table import MOUNTED, Table, check_passing, not_found, read_table
 
 TYPE_CHECKING = False
@@ -122,13 +123,15 @@ def Hosts(  # noqa: N802 - reads as the application that it makes
         if share:
             return application(environ, start_response)
         child = environ.copy()
-        body = application(child, start_response)
-        if MOUNTED in child:
-            environ[MOUNTED] = child[MOUNTED]
-        if keys:
-            for key in keys:
-                if key in child:
-                    environ[key] = child[key]
+        try:
+            body = application(child, start_response)
+        finally:
+            if MOUNTED in child:
+                environ[MOUNTED] = child[MOUNTED]
+            if keys:
+                for key in keys:
+                    if key in child:
+                        environ[key] = child[key]
         try:
             return body
         finally:
@@ -160,13 +163,7 @@ def Hosts(  # noqa: N802 - reads as the application that it makes
 
 def bad_request(environ: Environ, start_response: StartResponse) -> Body:
     """Answer 400, with a body that lists and reflects nothing."""
-    page = b"400 Bad Request\n"
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(page))),
-    ]
-    start_response("400 Bad Request", headers)
-    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [page]
+    return answer(environ, start_response, "400 Bad Request")
 
 
 vars(bad_request)["wsgi_name"] = "400 Bad Request"

@@ -100,7 +100,7 @@ def Methods(  # noqa: N802 - reads as the application that it makes
     def answers_itself(environ: Environ, start_response: StartResponse) -> Body:
         return _answer(environ, start_response, compiled[1])
 
-    vars(answers_itself)["wsgi_name"] = "405 Method Not Allowed"
+    vars(answers_itself).update(wsgi_name="405 Method Not Allowed", wsgi_children=tuple)
 
     def name_children() -> Iterator[tuple[str, WSGIApplication]]:
         yield from table.items()

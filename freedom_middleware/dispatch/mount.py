@@ -129,13 +129,15 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             child = environ.copy()
             if script_name == "/":
                 child["SCRIPT_NAME"] = ""
-        body = application(child, start_response)
-        if MOUNTED in child and child[MOUNTED] is not mounted:  # by a Mount further in
-            environ[MOUNTED] = child[MOUNTED]
-        if keys:
-            for key in keys:
-                if key in child:
-                    environ[key] = child[key]
+        try:
+            body = application(child, start_response)
+        finally:
+            if MOUNTED in child and child[MOUNTED] is not mounted:  # by a Mount further in
+                environ[MOUNTED] = child[MOUNTED]
+            if keys:
+                for key in keys:
+                    if key in child:
+                        environ[key] = child[key]
         try:
             return body
         finally:

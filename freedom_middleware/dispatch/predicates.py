@@ -190,10 +190,9 @@ def as_predicate(thing: object) -> Predicate:
 
 def _label(function: object) -> str:
     """Name a function; a lambda by its place, or every one would be called the same."""
-    name = name_of(function)
     code = getattr(function, "__code__", None)
-    if code is None or "<lambda>" not in name:
-        return name
+    if code is None or code.co_name != "<lambda>":
+        return name_of(function)
     file = code.co_filename.replace("\\", "/").rpartition("/")[2]
     return f"lambda at {file}:{code.co_firstlineno}"
 

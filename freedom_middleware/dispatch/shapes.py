@@ -30,7 +30,6 @@ class CascadedApplications(Protocol):
         ...
 
 
-
 class CaseApplications(Protocol):
     """What :func:`~freedom_middleware.When` returns: an application, its cases and counts."""
 

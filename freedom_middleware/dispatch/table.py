@@ -20,6 +20,7 @@ from ..errors import (
     TableError,
     TableTypeError,
 )
+from ..response import answer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ __all__ = [
     "Table",
     "adapt",
     "check_passing",
+    "hand_back",
     "not_found",
     "pass_on",
     "read_table",
@@ -47,13 +49,7 @@ MOUNTED = "freedom_middleware.mounted"
 
 def not_found(environ: Environ, start_response: StartResponse) -> Body:
     """Answer 404, with a body that lists and reflects nothing."""
-    page = b"404 Not Found\n"
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(page))),
-    ]
-    start_response("404 Not Found", headers)
-    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [page]
+    return answer(environ, start_response, "404 Not Found")
 
 
 vars(not_found)["wsgi_name"] = "404 Not Found"
@@ -256,11 +252,18 @@ def pass_on(
     if share:
         return application(environ, start_response)
     child = environ.copy()
-    body = application(child, start_response)
-    for key in (MOUNTED, *back):
-        if key in child:
-            environ[key] = child[key]
+    try:
+        body = application(child, start_response)
+    finally:
+        hand_back(environ, child, (MOUNTED, *back))
     try:
         return body
     finally:
         del body  # as in CloseGuard: a traceback may keep this frame
+
+
+def hand_back(environ: Environ, child: Environ, keys: tuple[str, ...]) -> None:
+    """Put into the caller's *environ* what an application has left under *keys* in its own."""
+    for key in keys:
+        if key in child:
+            environ[key] = child[key]

@@ -111,13 +111,15 @@ def When(  # noqa: N802 - reads as the application that it makes
         if share:
             return application(environ, start_response)
         child = environ.copy()
-        body = application(child, start_response)
-        if MOUNTED in child:
-            environ[MOUNTED] = child[MOUNTED]
-        if keys:
-            for key in keys:
-                if key in child:
-                    environ[key] = child[key]
+        try:
+            body = application(child, start_response)
+        finally:
+            if MOUNTED in child:
+                environ[MOUNTED] = child[MOUNTED]
+            if keys:
+                for key in keys:
+                    if key in child:
+                        environ[key] = child[key]
         try:
             return body
         finally:
