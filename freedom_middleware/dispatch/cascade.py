@@ -9,7 +9,7 @@ from ..environ import is_token
 from ..errors import OptionError, TableError, TableTypeError
 from ..response import answer, close_with, hold, is_inert
 from .replay import Recording, length_of
-from .table import MOUNTED, Series, adapt, check_passing
+from .table import MOUNTED, Series, adapt, check_passing, hand_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

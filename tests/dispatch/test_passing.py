@@ -39,7 +39,8 @@ def test_the_caller_s_environ_is_as_it_was_but_for_what_is_handed_back(dispatche
     environ = make_environ("/a/b")
     before = dict(environ)
 
-    dispatcher(Mount(logs_in, {"/a": logs_in, "/b": logs_in}))(environ, lambda *_: None)
+    below = Mount(logs_in, {"/a": logs_in, "/b": logs_in}, back=BACK)
+    dispatcher(below)(environ, lambda *_: None)
 
     told = {MOUNTED: environ.pop(MOUNTED), "REMOTE_USER": environ.pop("REMOTE_USER")}
     assert environ == before
@@ -51,7 +52,7 @@ def test_the_caller_s_environ_is_as_it_was_but_for_what_is_handed_back(dispatche
 def test_it_is_handed_back_whether_the_application_raises_or_not(dispatcher, child):
     """So that an access log, or a tracer, knows where it was that something failed."""
     environ = make_environ("/a/b/c")
-    below = Mount(Mount(None, {"/a/b": child, "/b": child}), {})
+    below = Mount(Mount(None, {"/a/b": child, "/b": child}, back=BACK), {}, back=BACK)
 
     try:
         dispatcher(below)(environ, lambda *_: None)
