@@ -1,9 +1,10 @@
-"""What an application is composed of, as text and as JSON."""
+"""What an application is composed of, and which cookies collide in it; as text and as JSON."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .cookies import collisions
 from .terminal import PLAIN, Terminal, cut, printable, width_of
 from .tree import Node, branches, origin, walk
 
@@ -16,7 +17,8 @@ __all__ = ["to_dict", "to_text"]
 def to_text(application: WSGIApplication, terminal: Terminal = PLAIN) -> str:
     """Return the tree of *application* for people: names, and beside them what they are.
 
-    Where a line would be wider than *terminal*, its name is cut in the middle.
+    Where a line would be wider than *terminal*, its name is cut in the middle.  Under it
+    stand the cookies that applications take from each other, if there are any.
 
     >>> from freedom_middleware import Mount
     >>> from freedom_middleware.testing import hello
@@ -51,6 +53,8 @@ def to_text(application: WSGIApplication, terminal: Terminal = PLAIN) -> str:
             gap = " " * max(room - width_of(text + name) + 2, 2)
             line += f"{gap}{terminal.paint(more, 'dim')}"
         lines.append(line)
+    for collision in collisions(application):
+        lines += ["", *map(printable, str(collision).split("\n"))]
     return "\n".join(lines)
 
 
@@ -59,7 +63,10 @@ LEAST_NAME = 6
 
 
 def to_dict(application: WSGIApplication) -> dict[str, Any]:
-    """Return the tree as JSON has it: nested, under ``"children"``."""
+    """Return the tree as JSON has it: nested, under ``"children"``.
+
+    The outermost has the collisions of cookies as well, under ``"cookies"``.
+    """
     above: list[dict[str, Any]] = [{"children": []}]
     for node in walk(application):
         del above[node.depth + 1 :]
@@ -67,7 +74,7 @@ def to_dict(application: WSGIApplication) -> dict[str, Any]:
         above[-1]["children"].append(shown)
         above.append(shown)
     root: dict[str, Any] = above[0]["children"][0]
-    return root
+    return root | {"cookies": [found._asdict() for found in collisions(application)]}
 
 
 def _shown(node: Node) -> dict[str, Any]:

@@ -295,6 +295,23 @@ class TestRoutesAndExplain:
         assert done.stderr == "loading\n"
         assert json.loads(done.stdout)["name"] == "Mount"
 
+    def test_cookies_that_collide_are_explained(self, project):
+        (project / "two.py").write_text(
+            "from flask import Flask\n"
+            "from freedom_middleware import Mount\n"
+            "shop, blog = Flask('shop'), Flask('blog')\n"
+            "application = Mount(None, {'/shop': shop, '/blog': blog})\n"
+        )
+
+        text = run("routes", "two").stdout
+        told = json.loads(run("routes", "two", "--json").stdout)
+
+        assert text.endswith(
+            "\n\ncookie 'session': /shop (Flask) and /blog (Flask) log out each other's visitors\n"
+            "  fix: set SESSION_COOKIE_PATH = '/blog' in /blog\n"
+        ), text
+        assert [collision["cookie"] for collision in told["cookies"]] == ["session"]
+
     def test_json_says_all_that_the_text_says(self):
         told = json.loads(run("routes", "noisy", "--json").stdout)
         assert [child["label"] for child in told["children"]] == [
