@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..application import Application, made_at
 from ..environ import is_token
 from ..errors import OptionError, TableError, TableTypeError
 from ..response import answer, close_with, hold, is_inert
 from .replay import Recording, length_of
-from .table import MOUNTED, Series, adapt, check_passing, hand_back
+from .table import MOUNTED, Series, adapt, as_dispatcher, check_passing, hand_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Any
 
-    from ..application import Target
+    from ..application import Application, Target
     from ..response import Headers, Refuse
     from ..tree import Choice
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
@@ -170,15 +169,10 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
     def choices(environ: Environ) -> list[Choice]:
         return _explain(environ, rows(), sorted(codes), marker)
 
-    dispatch.__name__ = dispatch.__qualname__ = "Cascade"
-    vars(dispatch).update(
-        applications=series,
-        wsgi_children=name_children,
-        wsgi_choices=choices,
-        wsgi_made_at=made_at(),
+    made: CascadedApplications = as_dispatcher(
+        "Cascade", dispatch, name_children, choices, applications=series
     )
-    cascaded: Any = dispatch
-    return cascaded  # type: ignore[no-any-return]
+    return made
 
 
 def _compile(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from ..application import Application, made_at
+from ..application import Application
 from ..errors import HostError, TableTypeError
 from ..response import answer
-from .table import MOUNTED, Table, check_passing, not_found, read_table
+from .table import MOUNTED, Table, as_dispatcher, check_passing, not_found, read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,15 +150,10 @@ def Hosts(  # noqa: N802 - reads as the application that it makes
     def choose(environ: Environ) -> list[Choice]:
         return [_explain(environ, default or not_found, table)]
 
-    dispatch.__name__ = dispatch.__qualname__ = "Hosts"
-    vars(dispatch).update(
-        hosts=table,
-        wsgi_children=name_children,
-        wsgi_choices=choose,
-        wsgi_made_at=made_at(),
+    made: HostApplications = as_dispatcher(
+        "Hosts", dispatch, name_children, choose, hosts=table
     )
-    hosted: Any = dispatch
-    return hosted  # type: ignore[no-any-return]
+    return made
 
 
 def bad_request(environ: Environ, start_response: StartResponse) -> Body:

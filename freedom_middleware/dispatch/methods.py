@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from ..application import Application, made_at
 from ..environ import is_token
 from ..errors import MethodError, TableTypeError
 from ..response import answer, emptied, hold
-from .table import Table, check_passing, pass_on, read_table
+from .table import Table, as_dispatcher, check_passing, pass_on, read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from typing import Any
 
-    from ..application import Target
+    from ..application import Application, Target
     from ..response import Headers
     from ..tree import Choice
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
@@ -109,15 +108,10 @@ def Methods(  # noqa: N802 - reads as the application that it makes
     def choose(environ: Environ) -> list[Choice]:
         return [_explain(environ, table, answers_itself, compiled[1])]
 
-    dispatch.__name__ = dispatch.__qualname__ = "Methods"
-    vars(dispatch).update(
-        methods=table,
-        wsgi_children=name_children,
-        wsgi_choices=choose,
-        wsgi_made_at=made_at(),
+    made: MethodApplications = as_dispatcher(
+        "Methods", dispatch, name_children, choose, methods=table
     )
-    made: Any = dispatch
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 def _compile(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 
-from ..application import Application, made_at
+from ..application import Application
 from ..environ import keep_query, native, script_name_of, text, url_path
 from ..errors import MountError, MountWarning, OptionError, TableTypeError
-from .table import MOUNTED, Table, check_passing, not_found, read_table
+from .table import MOUNTED, Table, as_dispatcher, check_passing, not_found, read_table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
-    from typing import Any
 
     from ..application import Target
     from ..tree import Choice
@@ -180,15 +179,10 @@ def Mount(  # noqa: N802 - reads as the application that it makes
     def choose(environ: Environ) -> list[Choice]:
         return [_explain(environ, default or not_found, table, redirect)]
 
-    dispatch.__name__ = dispatch.__qualname__ = "Mount"
-    vars(dispatch).update(
-        mounts=table,
-        wsgi_children=name_children,
-        wsgi_choices=choose,
-        wsgi_made_at=made_at(),
+    made: MountedApplications = as_dispatcher(
+        "Mount", dispatch, name_children, choose, mounts=table
     )
-    mounted: Any = dispatch
-    return mounted  # type: ignore[no-any-return]
+    return made
 
 
 def _read_path(environ: Environ) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 
-from ..application import Application
+from ..application import Application, made_at
 from ..errors import (
     ApplicationError,
     ApplicationTypeError,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..application import Target
+    from ..tree import Choice
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
 
 
@@ -36,6 +37,7 @@ __all__ = [
     "Series",
     "Table",
     "adapt",
+    "as_dispatcher",
     "check_passing",
     "hand_back",
     "not_found",
@@ -267,3 +269,18 @@ def hand_back(environ: Environ, child: Environ, keys: tuple[str, ...]) -> None:
     for key in keys:
         if key in child:
             environ[key] = child[key]
+
+
+def as_dispatcher(
+    name: str,
+    dispatch: Callable[[Environ, StartResponse], Body],
+    children: Callable[[], Iterable[tuple[str, WSGIApplication]]],
+    choices: Callable[[Environ], list[Choice]],
+    **attributes: object,
+) -> Any:
+    """Return *dispatch* under its public name, with its table and the children protocol."""
+    dispatch.__name__ = dispatch.__qualname__ = name
+    vars(dispatch).update(
+        attributes, wsgi_children=children, wsgi_choices=choices, wsgi_made_at=made_at(3)
+    )
+    return dispatch

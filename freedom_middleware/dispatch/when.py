@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import count
 
-from ..application import Application, made_at
+from ..application import Application
 from ..environ import text
 from ..errors import TableTypeError
 from .predicates import as_predicate
-from .table import MOUNTED, Series, adapt, check_passing, not_found
+from .table import Series, adapt, as_dispatcher, check_passing, not_found, pass_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -108,22 +108,7 @@ def When(  # noqa: N802 - reads as the application that it makes
             counts.begin(head)
         if vary:
             start_response = _varying(start_response, vary)
-        if share:
-            return application(environ, start_response)
-        child = environ.copy()
-        try:
-            body = application(child, start_response)
-        finally:
-            if MOUNTED in child:
-                environ[MOUNTED] = child[MOUNTED]
-            if keys:
-                for key in keys:
-                    if key in child:
-                        environ[key] = child[key]
-        try:
-            return body
-        finally:
-            del body  # as in CloseGuard: a traceback may keep this frame
+        return pass_on(application, environ, start_response, keys, share)
 
     def publish(cases: list[Case]) -> None:
         nonlocal asked, counted, rows
@@ -150,16 +135,10 @@ def When(  # noqa: N802 - reads as the application that it makes
     def choose(environ: Environ) -> list[Choice]:
         return [_explain(environ, default or not_found, asked)]
 
-    dispatch.__name__ = dispatch.__qualname__ = "When"
-    vars(dispatch).update(
-        cases=series,
-        counts=count_requests,
-        wsgi_children=name_children,
-        wsgi_choices=choose,
-        wsgi_made_at=made_at(),
+    made: CaseApplications = as_dispatcher(
+        "When", dispatch, name_children, choose, cases=series, counts=count_requests
     )
-    chosen: Any = dispatch
-    return chosen  # type: ignore[no-any-return]
+    return made
 
 
 class Counts:
