@@ -15,8 +15,8 @@ from freedom_middleware import CloseGuard, Mount
 
 from .timing import verdict
 
-STARTS = 10  # one process may be faster than the next by a twentieth, whatever it runs
-ROUNDS = 4
+STARTS = 20  # one process may be faster than the next by a twentieth, whatever it runs
+ROUNDS = 2
 SECONDS = 1
 
 HEADERS = [("Content-Type", "text/plain"), ("Content-Length", "14")]
@@ -55,7 +55,7 @@ def served(command, port):
         ["taskset", "-c", "0", str(program), *command[1:]],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONHASHSEED": "0"},
     )
     try:
         deadline = time.monotonic() + 20
