@@ -178,8 +178,10 @@ class Served:
         return "405 Method Not Allowed", asked
 
     def allow(self):
-        names = [[name, "HEAD"] if name == "GET" else [name] for name in self.mirror]
-        return ", ".join(dict.fromkeys([*sum(names, []), "OPTIONS"]))
+        names = []
+        for name in self.mirror:
+            names += [name, "HEAD"] if name == "GET" else [name]
+        return ", ".join(dict.fromkeys([*names, "OPTIONS"]))
 
     def a_key(self, chance):
         return chance.choice([name for name in METHODS if name.isupper()])
