@@ -144,7 +144,9 @@ class TestScriptNameAndPathInfo:
     @pytest.mark.parametrize(("path_info", "taken"), [("foo/bar", "foo"), ("*", "*")])
     def test_01_a_path_without_a_slash_is_no_prefix(self, path_info, taken):
         """Werkzeug moves the first part of it into the default's SCRIPT_NAME."""
-        theirs = lambda application: DispatcherMiddleware(application, {"/x": hello})  # noqa: E731
+
+        def theirs(default):
+            return DispatcherMiddleware(default, {"/x": hello})
 
         assert seen(theirs, path_info)[0] == taken
         assert seen(lambda root: Mount(root, {"/x": hello}), path_info) == ("", path_info)
@@ -208,7 +210,9 @@ class TestScriptNameAndPathInfo:
         assert seen(cherrypy("/foo"), "/foo/x", "/outer") is None
         assert seen(ours("/foo"), "/foo/x", "/outer") == ("/outer/foo", "/x")
 
-        nested = lambda leaf: Mount(None, {"/a": Mount(None, {"/b": ours("/c")(leaf)})})  # noqa: E731
+        def nested(leaf):
+            return ours("/a")(ours("/b")(ours("/c")(leaf)))
+
         assert seen(nested, "/a/b/c/d") == ("/a/b/c", "/d")
 
     def test_07_an_empty_path_info_stays_empty(self):
@@ -308,7 +312,6 @@ class TestPrefixes:
 
         assert seen(ours("/app"), "/apple") is None
         assert seen(lambda api: When(None, [(path("/app"), api)]), "/apple") is None
-        assert seen(lambda api: Hosts(None, {"*.example.org": api}), "/") is None
         assert ask(Hosts(None, {"*.b.org": hello}), HTTP_HOST="ab.org").code == 404
 
     def test_14_the_prefix_is_where_the_application_is_found(self):
@@ -401,7 +404,9 @@ class TestSlashesAndDots:
 
     def test_22_mounts_at_the_root_of_each_other_make_no_double_slash(self):
         """axum#691: each level added a slash of its own."""
-        nested = lambda leaf: Mount(None, {"/": Mount(None, {"/": ours("/x")(leaf)})})  # noqa: E731
+
+        def nested(leaf):
+            return Mount(None, {"/": Mount(None, {"/": ours("/x")(leaf)})})
 
         assert seen(nested, "/x/y", "/") == ("/x", "/y")
         with pytest.raises(MountError, match="empty segment"):
@@ -718,7 +723,9 @@ class TestSites:
             assert ask(compose(inner), "/api/x").code == 200
             return len(started)
 
-        theirs = lambda inner: Application(Starlette(routes=[StarletteMount("/api", inner)]))  # noqa: E731
+        def theirs(inner):
+            return Application(Starlette(routes=[StarletteMount("/api", inner)]))
+
         assert starts(theirs) == 0
         assert starts(ours("/api")) == 1
 
@@ -745,30 +752,25 @@ class TestSites:
         assert ask(Hosts(named("a"), table), **said).body == b"a"
 
     @pytest.mark.parametrize(
-        ("pattern", "host"),
+        ("pattern", "host", "paste_finds"),
         [
-            ("shop.example", "Shop.Example"),
-            ("shop.example", "shop.example:8080"),
-            ("shop.example", "shop.example."),
-            ("[::1]", "[::1]:8080"),
-            ("[::1]", "[0:0::1]"),
+            ("shop.example", "Shop.Example", True),
+            ("shop.example", "shop.example:8080", True),
+            ("shop.example", "shop.example.", False),
+            ("[::1]", "[::1]:8080", False),
+            ("[::1]", "[0:0::1]", False),
         ],
     )
-    def test_45_a_host_is_found_in_all_its_spellings(self, pattern, host):
+    def test_45_a_host_is_found_in_all_its_spellings(self, pattern, host, paste_finds):
         """CherryPy compares the header as it is; Paste knows neither the dot nor IPv6."""
-        theirs = VirtualHost(named("other"), {pattern: named("shop")})
-
-        assert ask(theirs, HTTP_HOST=host).body == b"other"
-        assert ask(Hosts(None, {pattern: named("shop")}), HTTP_HOST=host).body == b"shop"
-
-    @pytest.mark.parametrize("host", ["shop.example.", "[::1]:8080"])
-    def test_45_and_paste_s_are_not(self, host):
-        """Paste knows neither the dot at the end nor an IPv6 address with its port."""
+        table = {pattern: named("shop")}
         urlmap = URLMap()
         urlmap["/"] = named("other")
-        urlmap[f"http://{host.removesuffix('.').removesuffix(':8080')}/"] = named("shop")
+        urlmap[f"http://{pattern}/"] = named("shop")
 
-        assert ask(urlmap, HTTP_HOST=host).body == b"other"
+        assert ask(VirtualHost(named("other"), table), HTTP_HOST=host).body == b"other"
+        assert (ask(urlmap, HTTP_HOST=host).body == b"shop") is paste_finds
+        assert ask(Hosts(None, table), HTTP_HOST=host).body == b"shop"
 
 
 # -- a framework whose settings are the process's: each in a process of its own --
