@@ -606,7 +606,7 @@ class TestTables:
             """Ask before each line that is run to replace it."""
             codes = set()
 
-            def before_each_line(frame, event, argument):
+            def before_each_line(*told):  # pragma: no cover - takes the place of coverage
                 codes.add(ask(site, "/a").code)
                 return before_each_line
 
