@@ -193,6 +193,8 @@ class TestScriptNameAndPathInfo:
         assert (theirs["SCRIPT_NAME"], theirs["PATH_INFO"]) == ("/shop", "/about")
         assert seen(lambda root: Mount(root, {"/shop": hello}), "/about") == ("", "/about")
         assert seen(ours("/shop"), "/shop/about") == ("/shop", "/about")
+        # Who sends both is believed: a site may well have a /shop below its /shop.
+        assert seen(ours("/shop"), "/shop/about", "/shop") == ("/shop/shop", "/about")
 
     def test_05_what_a_client_says_of_script_name_is_not_read(self):
         """gunicorn#2650: 'Script_Name:' was taken for it, and #226: an IndexError."""
@@ -261,6 +263,9 @@ class TestScriptNameAndPathInfo:
 
         assert seen(ours("/shop/"), "/shop/") == ("/shop", "/")
         assert seen(ours("/shop/"), "/shop") == ("/shop", "")
+        # A server's own is left as it is: it is the path that the server took off.
+        assert seen(ours("/shop"), "/shop/x", "/outer/") == ("/outer//shop", "/x")
+        assert seen(ours("/shop"), "/shop/x", "outer") == ("outer/shop", "/x")
 
     def test_11_the_part_of_the_path_that_is_left_is_no_link(self):
         """Misago#970, Flask-CAS#49: a redirect made of PATH_INFO loses the prefix."""
