@@ -1,8 +1,6 @@
 import ipaddress
 import json
 import re
-import sys
-import threading
 import unicodedata
 from pathlib import Path
 
@@ -25,6 +23,8 @@ from freedom_middleware.errors import (
 )
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 
+from .doubles import send_while_changing, start_nothing
+
 CASES = json.loads(Path(__file__).with_name("dispatch_cases.json").read_text("utf-8"))
 
 
@@ -34,10 +34,6 @@ def named(name):
         return [environ.get("seen", "").encode()]
 
     return application
-
-
-def start_nothing(status, headers, exc_info=None):
-    return lambda data: None
 
 
 def environ_of(
@@ -749,7 +745,6 @@ class TestChangeUnderLoad:
     HOSTS = ("stays.example", "MOVES.example:8080", "a.wild.example", "[0::1]:80")
 
     def wrong_answers(self, application, change, dispatches):
-        done = threading.Event()
         wrong = []
 
         def send():
@@ -765,25 +760,7 @@ class TestChangeUnderLoad:
                 if status.pop() != "200 OK":
                     wrong.append(environ["HTTP_HOST"])
 
-        def keep_changing():
-            number = 0
-            while not done.is_set():
-                change(number)
-                number += 1
-
-        changing = threading.Thread(target=keep_changing)
-        sending = [threading.Thread(target=send) for _ in range(self.THREADS)]
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        try:
-            for thread in [changing, *sending]:
-                thread.start()
-            for thread in sending:
-                thread.join()
-        finally:
-            done.set()
-            changing.join()
-            sys.setswitchinterval(interval)
+        send_while_changing(send, change, self.THREADS)
         return wrong
 
     def test_of_two_hundred_thousand_requests_none_goes_astray(self):

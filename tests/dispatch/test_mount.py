@@ -1,6 +1,4 @@
 import json
-import sys
-import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,6 +21,8 @@ from freedom_middleware.errors import (
 )
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 
+from .doubles import send_while_changing, start_nothing
+
 CASES = json.loads(Path(__file__).with_name("dispatch_cases.json").read_text("utf-8"))["cases"]
 
 
@@ -42,10 +42,6 @@ class Recorder:
     def __call__(self, environ, start_response):
         self.seen.append(environ)
         return hello(environ, start_response)
-
-
-def start_nothing(status, headers, exc_info=None):
-    return lambda data: None
 
 
 def dispatch(mount, path_info, script_name=""):
@@ -471,7 +467,6 @@ class TestChangeUnderLoad:
 
     def wrong_answers(self, application, change, dispatches):
         """Send *dispatches* requests while *change* is called; return what went wrong."""
-        done = threading.Event()
         wrong = []
 
         def ask():
@@ -488,25 +483,7 @@ class TestChangeUnderLoad:
                 if status.pop() != "200 OK":
                     wrong.append(environ["PATH_INFO"])
 
-        def keep_changing():
-            number = 0
-            while not done.is_set():
-                change(number)
-                number += 1
-
-        changing = threading.Thread(target=keep_changing)
-        asking = [threading.Thread(target=ask) for _ in range(self.THREADS)]
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        try:
-            for thread in [changing, *asking]:
-                thread.start()
-            for thread in asking:
-                thread.join()
-        finally:
-            done.set()
-            changing.join()
-            sys.setswitchinterval(interval)
+        send_while_changing(ask, change, self.THREADS)
         return wrong
 
     def table(self):

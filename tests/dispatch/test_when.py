@@ -40,6 +40,8 @@ from freedom_middleware.errors import (
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 from freedom_middleware.tree import draw
 
+from .doubles import send_while_changing, start_nothing
+
 CASES = json.loads(Path(__file__).with_name("dispatch_cases.json").read_text("utf-8"))["cases"]
 
 
@@ -49,10 +51,6 @@ def named(name, *headers):
         return [name.encode()]
 
     return application
-
-
-def start_nothing(status, headers, exc_info=None):
-    return lambda data: None
 
 
 def request(*arguments, **more):
@@ -980,7 +978,6 @@ class TestChange:
     def test_while_threads_send_requests_none_goes_astray(self):
         cases = [(path("/stays"), hello), (path("/moves") & method("GET"), hello)]
         when = When(None, cases)
-        done = threading.Event()
         answers = []
 
         def start_response(status, headers, exc_info=None):
@@ -992,26 +989,13 @@ class TestChange:
                 environ["PATH_INFO"] = ("/stays", "/moves/x")[number % 2]
                 when(environ.copy(), start_response)
 
-        def keep_changing():
-            while not done.is_set():
-                when.cases.replace(cases[::-1])
-                when.cases.insert(0, (path("/comes"), hello))
-                when.cases[1:] = cases
-                when.cases.replace(cases)
+        def change(number):
+            when.cases.replace(cases[::-1])
+            when.cases.insert(0, (path("/comes"), hello))
+            when.cases[1:] = cases
+            when.cases.replace(cases)
 
-        changing = threading.Thread(target=keep_changing)
-        sending = [threading.Thread(target=send) for _ in range(4)]
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-5)
-        try:
-            for thread in [changing, *sending]:
-                thread.start()
-            for thread in sending:
-                thread.join()
-        finally:
-            done.set()
-            changing.join()
-            sys.setswitchinterval(interval)
+        send_while_changing(send, change)
 
         assert Counter(answers) == {"200 OK": 100_000}
         counts = when.counts()
