@@ -133,6 +133,20 @@ class TestRoutingRule:
         before = ("" if script_name == "/" else script_name) + path_info
         assert environ["SCRIPT_NAME"] + environ["PATH_INFO"] == before
 
+    def test_an_application_that_is_false_serves_all_the_same(self):
+        """Many an object that holds a list of routes has a length, and is false without any."""
+
+        class Empty(list):
+            def __call__(self, environ, start_response):
+                return hello(environ, start_response)
+
+        mount = Mount(None, {"/shop": Empty(), "/a/b": Empty()})
+
+        codes = [exchange(mount, path).code for path in ("/shop", "/a/b/c", "/a")]
+
+        assert codes == [200, 200, 404]
+        assert exchange(Mount(Empty(), {}), "/").code == 200
+
     def test_the_order_of_the_table_does_not_matter(self):
         table = {"/a": Recorder("/a"), "/a/b": Recorder("/a/b"), "/a/b/c": Recorder("/a/b/c")}
 
