@@ -454,13 +454,24 @@ class TestChange:
         with pytest.raises(KeyError, match=r"must be one of \['/a'\], got '/b'"):
             del Mount(None, {"/a": hello}).mounts["/b"]
 
-    def test_a_change_that_is_refused_changes_nothing(self):
+    @pytest.mark.parametrize("change", ["replace", "update"])
+    def test_a_change_that_is_refused_changes_nothing(self, change):
+        """MutableMapping's own update() would leave the first one in."""
         mount = Mount(None, {"/a": hello})
 
         with pytest.raises(MountError):
-            mount.mounts.replace({"/b": hello, "c": hello})
+            getattr(mount.mounts, change)({"/b": hello, "c": hello})
 
         assert list(mount.mounts) == ["/a"]
+
+    def test_many_come_and_go(self):
+        mount = Mount(None, {"/a": hello})
+
+        mount.mounts.update({"/a/": hello}, **{"/b": hello})
+        mount.mounts.update([("/c", hello)])
+        assert list(mount.mounts) == ["/a", "/b", "/c"]
+        mount.mounts.clear()
+        assert exchange(mount, "/a").code == 404
 
     def test_a_response_that_is_being_sent_is_not_touched(self):
         body = SpyBody([b"one", b"two"])
