@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from webob import Request, Response
+from webob.datetime_utils import parse_date
 
 from .environ import keep_query, path_of, url_path
 from .errors import OptionError
@@ -182,6 +183,11 @@ def _send(
     if max_age_seconds is not None:
         headers.append(("Cache-Control", f"max-age={max_age_seconds}"))
     asked: Environ = {key: environ[key] for key in _ASKED if key in environ}
+    for key in ("HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"):
+        try:
+            parse_date(asked.get(key))
+        except (ValueError, OverflowError):  # a year that no calendar has
+            del asked[key]
     if _is_another(Request(asked), etag, int(status.st_mtime)):
         file.close()
         return answer(environ, start_response, "412 Precondition Failed")

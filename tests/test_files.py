@@ -288,6 +288,14 @@ class TestConditions:
         assert same.status == "304 Not Modified"
         assert older.body == TEN
 
+    @pytest.mark.parametrize("year", ["99999", "99999999", "9" * 400])
+    @pytest.mark.parametrize("name", ["If-Modified-Since", "If-Unmodified-Since"])
+    def test_a_date_of_no_calendar_is_none(self, files, name, year):
+        """WebOb raises at it, and a client could make errors at will."""
+        sent = {name: f"Mon, 01 Jan {year} 00:00:00 GMT"}
+
+        assert exchange(files, "/ten.txt", headers=sent).body == TEN
+
     def test_the_tag_wins_over_the_date(self, files):
         headers = dict(ask(files).headers)
 
