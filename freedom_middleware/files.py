@@ -15,9 +15,9 @@ import stat
 from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from wsgiref.util import FileWrapper
 
-from webob import Response
+from webob import Request, Response
+from webob.datetime_utils import parse_date
 
 from .environ import keep_query, path_of, url_path
 from .errors import OptionError
@@ -182,21 +182,50 @@ def _send(
     ]
     if max_age_seconds is not None:
         headers.append(("Cache-Control", f"max-age={max_age_seconds}"))
-    asked: Environ = {
-        key: environ[key]
-        for key in ("REQUEST_METHOD", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE")
-        if key in environ
-    }
-    if environ.get("HTTP_IF_RANGE", etag) in (etag, modified):
+    asked: Environ = {key: environ[key] for key in _ASKED if key in environ}
+    for key in ("HTTP_IF_UNMODIFIED_SINCE", "HTTP_IF_MODIFIED_SINCE"):
+        try:
+            parse_date(asked.get(key))
+        except (ValueError, OverflowError):  # a year that no calendar has
+            del asked[key]
+    if _is_another(Request(asked), etag, int(status.st_mtime)):
+        file.close()
+        return answer(environ, start_response, "412 Precondition Failed")
+    if asked.get("HTTP_IF_NONE_MATCH") == "*":
+        asked["HTTP_IF_NONE_MATCH"] = etag  # WebOb takes "*" for a header that is not there
+    is_same = environ.get("HTTP_IF_RANGE", etag) in (etag, modified)
+    if is_same and environ["REQUEST_METHOD"] == "GET":  # for HEAD there are no ranges
         span = _range_in(environ.get("HTTP_RANGE", ""), size)
         if span is not None:
             asked["HTTP_RANGE"] = span
     whole: Any = _Whole(file)
     response = Response(headerlist=headers, app_iter=whole)
     body: Body = response.conditional_response_app(asked, start_response)
-    if body is whole:
-        return environ.get("wsgi.file_wrapper", FileWrapper)(file, CHUNK_BYTES)  # type: ignore[no-any-return]
-    return body
+    if body is not whole:
+        return body
+    file_wrapper = environ.get("wsgi.file_wrapper")
+    # A log may grow while it is sent, but not beyond its Content-Length.
+    return _Range(file, 0, size) if file_wrapper is None else file_wrapper(file, CHUNK_BYTES)
+
+
+_ASKED = (
+    "REQUEST_METHOD",
+    "HTTP_IF_MATCH",
+    "HTTP_IF_UNMODIFIED_SINCE",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_IF_MODIFIED_SINCE",
+)
+
+
+def _is_another(request: Request, etag: str, modified: int) -> bool:
+    """Say whether the client wants a file that is not, or no longer, this one.
+
+    Source: RFC 9110, sections 13.1.1, 13.1.4 and 13.2.2.
+    """
+    if "HTTP_IF_MATCH" in request.environ:
+        return etag.strip('"') not in request.if_match
+    since = request.if_unmodified_since
+    return since is not None and since.timestamp() < modified
 
 
 # No file has a length of more digits.

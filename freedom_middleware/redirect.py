@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from .wsgi import Body, Environ, StartResponse, WSGIApplication
 
 __all__ = ["redirect_to"]
+
+_NEVER = set(" ?#\\")
 
 
 def redirect_to(url: str, *, permanent: bool) -> WSGIApplication:
@@ -40,13 +43,14 @@ def redirect_to(url: str, *, permanent: bool) -> WSGIApplication:
 
 def _base(url: str) -> str:
     """Return *url* without a slash at its end, if it can be redirected to."""
-    if isinstance(url, str) and url.isascii() and url.isprintable() and " " not in url:
-        parts = urlsplit(url)
-        absolute = parts.scheme in ("http", "https") and parts.hostname
-        # A browser takes "/\\evil.example" for "//evil.example", which names a host.
-        here = url.startswith("/") and not url.startswith(("//", "/\\"))
-        if (absolute or here) and not set(url) & set("?#"):
-            return url.rstrip("/")
+    # A browser takes "/\\evil.example" for "//evil.example", which names a host.
+    if isinstance(url, str) and url.isascii() and url.isprintable() and not set(url) & _NEVER:
+        with suppress(ValueError):  # half an IPv6 address, or a port that is none
+            parts = urlsplit(url)
+            absolute = parts.scheme in ("http", "https") and parts.hostname
+            here = url.startswith("/") and not url.startswith("//")
+            if (absolute or here) and parts.port != 0:
+                return url.rstrip("/")
     raise OptionError(
         "redirect must go to a path that starts with one '/', or to an http or https URL,"
         f" percent-encoded and without '?' and '#', got {url!r}"

@@ -74,8 +74,9 @@ def hold(
     held = _Held()
     held.server_start_response = start_response
     held.refuse = refuse
-    body = application(environ, held.start_response)
+    body: Body = ()
     try:
+        body = application(environ, held.start_response)
         try:
             if held.refused is None:
                 if held.status is None or not is_inert(body, file_wrapper):
@@ -90,6 +91,7 @@ def hold(
         _discard(body, environ)
         return None
     finally:
+        held.exc_info = None  # its traceback leads to the application, which knows held
         del body  # as in CloseGuard: a traceback may keep this frame
 
 

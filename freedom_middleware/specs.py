@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import types
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Arguments = tuple[list[Any], dict[str, Any]]
 
-__all__ = ["load", "module_of"]
+__all__ = ["load", "module_of", "raised"]
 
 _FORMS = (
     "'pkg.mod', 'pkg.mod:attribute', 'pkg.mod:factory()' or 'pkg.mod:factory(\"x\", key=1)'"
@@ -160,10 +161,10 @@ def _telling(rule: str, spec: str) -> Iterator[None]:
     except FreedomError:
         raise
     except (Exception, SystemExit) as error:
-        raise ApplicationError(f"{rule}, got {_raised(error)} from {spec!r}") from error
+        raise ApplicationError(f"{rule}, got {raised(error)} from {spec!r}") from error
 
 
-def _raised(error: BaseException) -> str:
+def raised(error: BaseException) -> str:
     """Describe an exception in one line, with the place that raised it."""
     import traceback
 
@@ -173,10 +174,12 @@ def _raised(error: BaseException) -> str:
     else:
         for frame, line in traceback.walk_tb(error.__traceback__):
             filename = frame.f_code.co_filename
-            if filename not in _OURS and not filename.startswith("<frozen importlib"):
+            if os.path.dirname(filename) not in _OURS and not filename.startswith(
+                "<frozen importlib"
+            ):
                 place = f" ({filename}:{line})"
     colon = ": " if text else ""
     return f"{type(error).__name__}{colon}{one_line(text)}{place}"
 
 
-_OURS = (__file__, importlib.__file__)
+_OURS = tuple(map(os.path.dirname, (__file__, importlib.__file__)))

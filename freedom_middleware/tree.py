@@ -25,10 +25,12 @@ import types
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .errors import ApplicationTypeError, FreedomError
 from .lazy import Lazy
 from .origins import framework_of, relative, where_of
 from .places import MISSING, Place, declared, is_a, lookup, places_in
 from .plausible import is_telling, kind_by_looks
+from .specs import raised
 from .targets import name_of
 from .terminal import cut, padded, printable, width_of
 
@@ -43,6 +45,7 @@ __all__ = [
     "Edge",
     "Node",
     "adapted",
+    "ask",
     "bare",
     "branches",
     "candidates",
@@ -343,10 +346,36 @@ def _descend(
         waiting += [(depth + 1, name, under) for name, under in reversed(below)]
 
 
+def ask(application: Any, question: str, *arguments: object) -> tuple[Any, ...]:
+    """Return what *application* answers to a question of the children protocol.
+
+    Raises:
+        ApplicationTypeError: It raises, or its answer is none.
+    """
+    rule = f"{question}() of {name_of(application)} must return {_ANSWERS[question]}"
+    try:
+        rows = tuple(getattr(application, question)(*arguments))
+    except FreedomError:
+        raise
+    except Exception as error:
+        raise ApplicationTypeError(f"{rule}, got {raised(error)}") from error
+    for row in rows:
+        is_pair = is_a(row, tuple, list) and len(row) == 2 and is_a(row[0], str)
+        if not (is_a(row, Choice) if question == "wsgi_choices" else is_pair):
+            raise ApplicationTypeError(f"{rule}, got {row!r} among them")
+    return rows
+
+
+_ANSWERS = {
+    "wsgi_children": "pairs of a label, which is text, and an application",
+    "wsgi_choices": "freedom_middleware.tree.Choice objects",
+}
+
+
 def _told(application: Any) -> tuple[tuple[str, WSGIApplication], ...] | None:
     """Return the children that *application* itself names, None if it does not say."""
     if declared(application, "wsgi_children") is not MISSING:
-        return tuple(application.wsgi_children())
+        return ask(application, "wsgi_children")
     if declared(application, "wsgi_adapts") is not MISSING:
         return ()
     if kind_by_looks(application, telling=True) == "ASGI":

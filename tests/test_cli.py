@@ -31,11 +31,20 @@ not_callable = 42
 application = CloseGuard(Mount(hello, {"/shop": hello}))
 """
 
+LOST = """
+class Lost:
+    def __call__(self, environ, start_response): ...
+    def wsgi_children(self): raise LookupError("no children")
+
+application = Lost()
+"""
+
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     (tmp_path / "site_of_mine.py").write_text(SITE)
     (tmp_path / "broken.py").write_text("import site_of_mine\n1 / 0\n")
+    (tmp_path / "lost.py").write_text(LOST)
     (tmp_path / "changing.py").write_text(changing_site("before"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -391,6 +400,7 @@ class TestRoutesAndExplain:
             (["routes", "no_such_module"], "application must name a module"),
             (["routes", "broken"], "ZeroDivisionError: division by zero"),
             (["routes"], "the following arguments are required: SPEC"),
+            (["routes", "lost"], "wsgi_children() of Lost must return"),
             (["explain", "site_of_mine"], "the following arguments are required: URL"),
             (["explain", "site_of_mine", "shop"], "URL must be a path that starts with '/'"),
             (["explain", "site_of_mine", "/", "--method", "GET /"], "method must be one word"),

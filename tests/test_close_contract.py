@@ -3,11 +3,15 @@
 A new layer adds one line to LAYERS.
 """
 
+import gc
+import sys
+import weakref
+
 import pytest
 
 from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When
 from freedom_middleware.dispatch import Methods, cookie, path
-from freedom_middleware.testing import SpyBody, exchange
+from freedom_middleware.testing import SpyBody, exchange, make_environ
 
 LAYERS = {
     "Application": Application,
@@ -108,3 +112,46 @@ def test_write_and_exc_info_are_the_server_s_own(layer):
     answer = exchange(layer(writes), "/a", validate=False)
 
     assert (answer.status, answer.body) == ("500 Oops", b"written, returned")
+
+
+@pytest.fixture
+def _without_collector():
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("_without_collector")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("where", ["in the server", "in the application", "nowhere"])
+def test_an_error_that_was_told_keeps_no_body(layer, where, method):
+    """exc_info has the frames that handled it: one of them that has it, too, is a cycle."""
+    bodies = []
+
+    def application(environ, start_response):
+        body = SpyBody([b"x"])
+        bodies.append(weakref.ref(body))
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        try:
+            raise LookupError("on purpose")
+        except LookupError:
+            start_response("500 Oops", [("Content-Type", "text/plain")], sys.exc_info())
+        if where == "in the application":
+            raise LookupError("on purpose")
+        return body
+
+    def start(status, headers, exc_info=None):
+        try:
+            if exc_info is not None and where == "in the server":
+                raise exc_info[1]
+        finally:
+            exc_info = None
+
+    try:
+        body = layer(application)(make_environ("/a", method=method), start)
+        getattr(body, "close", int)()
+        del body
+    except LookupError:
+        pass
+
+    assert [body() for body in bodies] == [None] * len(bodies)

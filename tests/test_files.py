@@ -180,8 +180,13 @@ class TestRanges:
         assert answer.status == "416 Requested Range Not Satisfiable"
         assert dict(answer.headers)["Content-Range"] == "bytes */0"
 
-    def test_head_with_a_range_has_no_body(self, files):
-        assert ask(files, method="HEAD", range="bytes=2-4").body == b""
+    def test_head_has_no_ranges(self, files):
+        """RFC 9110, 14.2: only GET has; any other method must ignore the header."""
+        for asked in ("bytes=2-4", "bytes=99-"):
+            answer = ask(files, method="HEAD", range=asked)
+
+            assert (answer.status, answer.body) == ("200 OK", b"")
+            assert answer.header("Content-Length") == "10"
 
     def test_a_download_goes_on_only_if_the_file_is_the_same(self, files):
         """Else the end of the new file would be joined to the beginning of the old one."""
@@ -252,6 +257,29 @@ class TestConditions:
             assert "Content-Length" not in dict(answer.headers)
         assert ask(files, if_none_match='"other"').body == TEN
 
+    def test_a_star_means_any_file_that_is_there(self, files):
+        """RFC 9110, 13.1.2."""
+        assert ask(files, if_none_match="*").status == "304 Not Modified"
+        assert ask(files, "/missing", if_none_match="*").code == 404
+
+    def test_who_wants_another_file_gets_412(self, files, folder):
+        """RFC 9110, 13.2.2: these come before all other conditions."""
+        os.utime(folder / "ten.txt", (1_000_000_000, 1_000_000_000))
+        etag = ask(files).header("ETag")
+        same, older = (formatdate(1_000_000_000 - ago, usegmt=True) for ago in (0, 1))
+
+        for sent in (etag, f'"other", {etag}', "*"):
+            assert ask(files, if_match=sent, if_unmodified_since=older).body == TEN
+        for sent in ('"other"', f"W/{etag}"):
+            answer = ask(files, if_match=sent, if_none_match=etag, if_unmodified_since=same)
+            assert (answer.status, answer.body) == (
+                "412 Precondition Failed",
+                b"412 Precondition Failed\n",
+            )
+        assert ask(files, if_unmodified_since=same).body == TEN
+        assert ask(files, if_unmodified_since="yesterday").body == TEN
+        assert ask(files, if_unmodified_since=older, range="bytes=0-1").code == 412
+
     def test_dates_do_as_well(self, files, folder):
         os.utime(folder / "ten.txt", (1_000_000_000, 1_000_000_000))
 
@@ -259,6 +287,14 @@ class TestConditions:
         older = ask(files, if_modified_since=formatdate(999_999_999, usegmt=True))
         assert same.status == "304 Not Modified"
         assert older.body == TEN
+
+    @pytest.mark.parametrize("year", ["99999", "99999999", "9" * 400])
+    @pytest.mark.parametrize("name", ["If-Modified-Since", "If-Unmodified-Since"])
+    def test_a_date_of_no_calendar_is_none(self, files, name, year):
+        """WebOb raises at it, and a client could make errors at will."""
+        sent = {name: f"Mon, 01 Jan {year} 00:00:00 GMT"}
+
+        assert exchange(files, "/ten.txt", headers=sent).body == TEN
 
     def test_the_tag_wins_over_the_date(self, files):
         headers = dict(ask(files).headers)
@@ -497,6 +533,19 @@ class TestClosing:
         body.close()
         assert (body.file.closed, body.closes) == (True, 1)
 
+    def test_a_file_that_grows_is_not_sent_beyond_its_content_length(self, files, folder):
+        """What is too much would be taken for the next response."""
+        sent = []
+        environ = make_environ("/ten.txt")
+        environ.pop("wsgi.file_wrapper", None)
+        body = files(environ, lambda status, headers, exc_info=None: sent.extend(headers))
+        with (folder / "ten.txt").open("ab") as file:
+            file.write(b"more")
+
+        assert (dict(sent)["Content-Length"], b"".join(body)) == ("10", TEN)
+        body.close()
+        assert str(folder / "ten.txt") not in open_files()
+
     @pytest.mark.parametrize("chunks", [0, 1, None], ids=["unread", "half-read", "read"])
     @pytest.mark.parametrize(
         ("method", "headers"),
@@ -508,6 +557,7 @@ class TestClosing:
             ("GET", {"Range": "bytes=99-"}),
             ("HEAD", {"Range": "bytes=99-"}),
             ("GET", {"If-None-Match": "*"}),
+            ("GET", {"If-Match": '"other"'}),
             ("GET", {"Range": "bytes=0-1,3-4"}),
         ],
     )

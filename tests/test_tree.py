@@ -22,6 +22,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from whitenoise import WhiteNoise
 
 from freedom_middleware import Application, CloseGuard, Mount
+from freedom_middleware.errors import ApplicationTypeError
 from freedom_middleware.testing import exchange, hello
 from freedom_middleware.tree import (
     candidates,
@@ -78,6 +79,28 @@ def test_any_object_may_name_its_children():
             return [("", hello)]
 
     assert draw(Layer()).endswith("Layer\n└─ hello")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda self: 1 / 0, r"got ZeroDivisionError: division by zero \(.*test_tree.py:\d+\)"),
+        (lambda self: None, "got TypeError: 'NoneType' object is not iterable$"),
+        (lambda self: [hello], "got <function hello .*> among them"),
+        (lambda self: [("/a", hello, "more")], r"got \('/a', .*\) among them"),
+        (lambda self: [(1, hello)], r"got \(1, .*\) among them"),
+        ([("/a", hello)], "got TypeError: 'list' object is not callable"),
+    ],
+)
+def test_who_fails_to_name_its_children_is_named(answer, says):
+    class Layer:
+        wsgi_children = answer
+
+        def __call__(self, environ, start_response): ...
+
+    rule = r"wsgi_children\(\) of Layer must return pairs of a label, which is text, and .*, "
+    with pytest.raises(ApplicationTypeError, match=rule + says):
+        draw(Mount(None, {"/a": Layer()}))
 
 
 def test_an_adapter_is_not_shown_beside_what_it_adapts():

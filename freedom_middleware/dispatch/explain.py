@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ..application import Application
-from ..environ import native, script_name_of, text, url_query
+from ..environ import script_name_of, text, url_query
 from ..errors import OptionError
+from .hosts import split_host, to_ascii
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def explain(
 
     Raises:
         OptionError: The URL, the method or a header is none.
-        ApplicationError, ApplicationTypeError: *application* is not one.
+        ApplicationError: *application* cannot be loaded.
+        ApplicationTypeError: It is none, or one of those on the way fails to say where the
+            request goes: a predicate raises, for example.
 
     Source: PEP 3333, "environ Variables" and "Unicode Issues"; RFC 3986, section 2.
 
@@ -64,8 +67,13 @@ def explain(
     """
     if isinstance(url_or_environ, str):
         environ = _environ(url_or_environ, method, headers)
-    else:
+    elif isinstance(url_or_environ, dict):
         environ = url_or_environ.copy()
+    else:
+        raise OptionError(
+            f"URL must be text, or else a whole environ, got {url_or_environ!r}; write"
+            " explain(application, '/shop')"
+        )
     return _follow(Application(application), environ, None, [], set())
 
 
@@ -122,13 +130,13 @@ def _next(
 ) -> tuple[list[Choice], list[tuple[str, WSGIApplication]]]:
     """Return where *application* says that the request goes, else the children it has."""
     from ..places import MISSING, declared
-    from ..tree import bare, children_of
+    from ..tree import ask, bare, children_of
 
     children = list(children_of(application, above=above))
     inner = bare(application)
     if declared(inner, "wsgi_choices") is MISSING:
         return [], children
-    return list(inner.wsgi_choices(environ)), children
+    return list(ask(inner, "wsgi_choices", environ)), children
 
 
 def _step(
@@ -179,14 +187,18 @@ def _environ(url: str, method: str, headers: Headers | None) -> Environ:
                 "URL must be a path that starts with '/', or start with 'http://' or"
                 f" 'https://' and a host, got {url!r}"
             )
-    if not method.isascii() or not method.replace("-", "").isalnum():
+    if (
+        not isinstance(method, str)
+        or not method.isascii()
+        or not method.replace("-", "").isalnum()
+    ):
         raise OptionError(f"method must be one word such as 'GET', got {method!r}")
-    raw = unquote_to_bytes(path.encode("utf-8", "surrogateescape"))
+    raw = unquote_to_bytes(_as_sent(path).encode("latin-1"))
     environ: Environ = {
         "REQUEST_METHOD": method,
         "SCRIPT_NAME": "",
         "PATH_INFO": raw.decode("latin-1"),
-        "QUERY_STRING": url_query(query.encode("utf-8", "surrogateescape").decode("latin-1")),
+        "QUERY_STRING": url_query(_as_sent(query)),
         "SERVER_PROTOCOL": "HTTP/1.1",
         "wsgi.url_scheme": scheme,
     }
@@ -200,17 +212,20 @@ def _environ(url: str, method: str, headers: Headers | None) -> Environ:
     return {**environ, **given}
 
 
+def _as_sent(typed: str) -> str:
+    """Return text as a native string; bytes of a terminal that are no UTF-8 stay."""
+    return typed.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
 def _set_host(environ: Environ, host: str, scheme: str, url: str) -> None:
     name, colon, port = host.rpartition(":")
     if not colon or port.endswith("]"):  # an IPv6 address, and no port
         name, port = host, ""
-    if not name or (port and not (port.isascii() and port.isdigit() and int(port) < 65536)):
+    name = name if name.isascii() else to_ascii(name)  # as a browser, and as Hosts does
+    host = f"{name}:{port}" if port else name
+    if split_host(host) is None:
         raise OptionError(f"URL must have a host, and a port that is a number, got {url!r}")
-    try:
-        name = name if name.isascii() else name.encode("idna").decode("ascii")
-    except UnicodeError as error:
-        raise OptionError(f"URL must have a host that IDNA can encode, got {url!r}") from error
-    environ["HTTP_HOST"] = f"{name}:{port}" if port else name
+    environ["HTTP_HOST"] = host
     environ["SERVER_NAME"] = name
     environ["SERVER_PORT"] = port or ("443" if scheme == "https" else "80")
 
@@ -219,9 +234,15 @@ def _headers(headers: Headers) -> Iterator[tuple[str, str]]:
     """Yield the keys that headers have in environ, and their values as native strings."""
     from collections.abc import Mapping
 
-    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+    for row in headers.items() if isinstance(headers, Mapping) else headers:
+        if len(row) != 2 or not all(isinstance(part, str) for part in row):
+            raise OptionError(
+                f"header must be a pair of name and value, both text, got {row!r}; write"
+                " headers={'X-Beta': '1'}"
+            )
+        name, value = row
         if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
             raise OptionError(f"header must have a name such as 'X-Beta', got {name!r}")
         key = name.upper().replace("-", "_")
         is_cgi = key in ("CONTENT_TYPE", "CONTENT_LENGTH")
-        yield key if is_cgi else f"HTTP_{key}", native(value.strip())
+        yield key if is_cgi else f"HTTP_{key}", _as_sent(value.strip())

@@ -294,11 +294,9 @@ def _normalise(pattern: str) -> str:
     if not pattern:
         return ""
     if "/" in pattern:
-        host = pattern.rpartition("://")[2].partition("/")[0]
-        raise HostError(
-            f"host must be without scheme and path, got {pattern!r}; write {host!r}, and"
-            " Mount for paths"
-        )
+        host = pattern.rpartition("//")[2].partition("/")[0]
+        fix = f"write {host!r}, and Mount for paths" if host else "paths are for Mount"
+        raise HostError(f"host must be without scheme and path, got {pattern!r}; {fix}")
     if pattern.startswith("."):
         raise HostError(
             f"host must not start with '.', got {pattern!r}; write {'*' + pattern!r} for what"
@@ -320,7 +318,7 @@ def _normalise(pattern: str) -> str:
         name = f"[{name}]"
     if not name.isascii():
         host, colon, port = name.partition(":")
-        name = _to_ascii(host) + colon + port
+        name = to_ascii(host) + colon + port
     split = split_host(name)
     if split is None or name.endswith(":"):
         raise HostError(
@@ -336,7 +334,7 @@ def _normalise(pattern: str) -> str:
     return f"{wildcard}{host}:{port}" if port else wildcard + host
 
 
-def _to_ascii(name: str) -> str:
+def to_ascii(name: str) -> str:
     """Turn a name in any alphabet into what browsers send for it.
 
     That is UTS 46, non-transitional.  The codec ``idna`` of the standard library is its
@@ -344,7 +342,7 @@ def _to_ascii(name: str) -> str:
 
     Source: RFC 5891; Unicode Technical Standard 46, section 4.
 
-    >>> _to_ascii("Bücher.example"), _to_ascii("straße.example")
+    >>> to_ascii("Bücher.example"), to_ascii("straße.example")
     ('xn--bcher-kva.example', 'xn--strae-oqa.example')
     """
     from unicodedata import category, normalize

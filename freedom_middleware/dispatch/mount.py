@@ -217,7 +217,7 @@ def _compile(
         branch.application = _redirecting(application.wsgi) if redirect else application.wsgi
     rest: tuple[str, WSGIApplication] = "", default.wsgi if default else not_found
     heads: _Heads = {
-        head: ((f"/{head}", branch.application) if branch.application else rest)
+        head: (rest if branch.application is None else (f"/{head}", branch.application))
         + (branch.branches,)
         for head, branch in root.branches.items()
     }

@@ -174,7 +174,10 @@ def predicate(function: Callable[[Request], object], *, vary: Iterable[str] = ()
 
     def ask(environ: Environ, vary: list[str]) -> bool:
         vary.extend(names)
-        return bool(function(Request({**environ, "wsgi.input": NoInput(label)})))
+        seen = {**environ, "wsgi.input": NoInput(label)}
+        if "webob.adhoc_attrs" in seen:  # what a layer outside has set on its Request
+            seen["webob.adhoc_attrs"] = seen["webob.adhoc_attrs"].copy()
+        return bool(function(Request(seen)))
 
     named = f"predicate({label}, vary={names!r})" if names else label
     return Predicate(named, ask, runs_code=True)

@@ -116,6 +116,16 @@ class Table(MutableMapping[str, Application]):
                 )
             self._replace({k: child for k, child in self._children.items() if k != normal})
 
+    def update(self, *children: Any, **more: Any) -> None:
+        """Put all of these into the table at one stroke, as ``dict.update`` takes them."""
+        table = self._read(dict(*children, **more))
+        with self._changing:
+            self._replace({**self._children, **table})
+
+    def clear(self) -> None:
+        """Serve none of them any more."""
+        self.replace({})
+
     def replace(self, children: Mapping[str, Target]) -> None:
         """Serve these applications, and no others, at one stroke."""
         table = self._read(children)
@@ -184,6 +194,21 @@ class Series(MutableSequence[object]):
             rows = self._rows.copy()
             rows[index:index] = new
             self._replace(rows)
+
+    def extend(self, rows: Iterable[Any]) -> None:
+        """Put *rows* at the end, all at one stroke."""
+        new = self._read(rows)
+        with self._changing:
+            self._replace([*self._rows, *new])
+
+    def reverse(self) -> None:
+        """Turn the order round."""
+        with self._changing:
+            self._replace(self._rows[::-1])
+
+    def clear(self) -> None:
+        """Serve none of them any more."""
+        self.replace([])
 
     def replace(self, rows: Iterable[Any]) -> None:
         """Serve these, and no others, at one stroke."""

@@ -199,8 +199,14 @@ OTHER = "(other)"
 def _varying(start_response: StartResponse, names: list[str]) -> StartResponse:
     """Return *start_response* with *names* in Vary; what a predicate saw, a cache must too."""
 
-    def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-        return start_response(status, _with_vary(headers, names), *exc_info)
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+        headers = _with_vary(headers, names)
+        try:
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
+        finally:
+            exc_info = None  # PEP 3333: a traceback refers to this frame
 
     return start
 

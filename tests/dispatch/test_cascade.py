@@ -1042,6 +1042,26 @@ class TestChange:
 
         assert len(cascade.applications) == 1
 
+    def test_what_is_refused_changes_nothing(self):
+        """MutableSequence's own clear() and extend() change one after the other."""
+        cascade = Cascade([passing, hello])
+        rows = list(cascade.applications)
+
+        with pytest.raises(TableError, match="must have an application"):
+            cascade.applications.clear()
+        with pytest.raises(ApplicationTypeError, match="got None"):
+            cascade.applications += [never, None]
+
+        assert list(cascade.applications) == rows
+
+    def test_many_come_and_change_places(self):
+        cascade = Cascade([hello])
+
+        cascade.applications += [answering(403), answering(410)]
+        cascade.applications.reverse()
+
+        assert exchange(cascade).code == 410
+
     def test_a_request_goes_on_with_those_it_began_with(self):
         def changes(environ, start_response):
             cascade.applications.replace([never])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from freedom_middleware import Application, CloseGuard, Mount, explain
+from freedom_middleware import Application, CloseGuard, Mount, When, explain
 from freedom_middleware.dispatch.explanation import Explanation
 from freedom_middleware.environ import native
 from freedom_middleware.errors import ApplicationTypeError, OptionError
@@ -195,6 +195,25 @@ class TestWay:
     def test_an_environ_may_leave_out_what_is_empty(self):
         assert explain(never, {"REQUEST_METHOD": "GET"}).path_info == ""
 
+    @pytest.mark.parametrize("answer", [None, [never], [("", never)]])
+    def test_who_fails_to_say_where_it_goes_is_named(self, answer):
+        class Broken(Chooser):
+            def wsgi_choices(self, environ):
+                return answer
+
+        with pytest.raises(
+            ApplicationTypeError, match=r"wsgi_choices\(\) of Broken must return"
+        ):
+            explain(Mount(None, {"/a": Broken(("", never, ""))}), "/a")
+
+    def test_so_is_a_predicate_that_raises(self):
+        def fails(request):
+            raise LookupError("no such tenant")
+
+        says = r"of When must .*, got LookupError: no such tenant \(.*test_explain.py:\d+\)"
+        with pytest.raises(ApplicationTypeError, match=says):
+            explain(When(None, [(fails, never)]), "/")
+
     def test_what_is_no_application_is_named(self):
         with pytest.raises(ApplicationTypeError):
             explain(42, "/")
@@ -269,6 +288,7 @@ class TestURL:
             ("http://[::1]:8000/", "[::1]:8000", "[::1]", "8000", "http"),
             ("http://[::1]/", "[::1]", "[::1]", "80", "http"),
             ("http://bücher.example/", "xn--bcher-kva.example", None, "80", "http"),
+            ("http://straße.example/", "xn--strae-oqa.example", None, "80", "http"),
             ("/", "127.0.0.1", "127.0.0.1", "80", "http"),
         ],
     )
@@ -284,11 +304,18 @@ class TestURL:
         "url",
         [
             *("", "shop", "shop/cart", "ftp://shop.example/", "http:///cart", "?x=1"),
+            *("http://[::1/", "http://a b/", "http://a\\b/", "http://a%41/", "http://a..b/"),
             *("http://a:b/", "http://a:65536/", "http://:80/", "http://" + "ü" * 70 + "/"),
         ],
     )
     def test_what_is_no_url_is_named(self, url):
         with pytest.raises(OptionError, match="URL must"):
+            explain(never, url)
+
+    @pytest.mark.parametrize("url", [None, b"/", 5, never])
+    def test_neither_a_url_nor_an_environ_is_named(self, url):
+        """As where the two arguments are in the wrong order."""
+        with pytest.raises(OptionError, match=r"got .*; write explain\(application, '/shop'\)"):
             explain(never, url)
 
     def test_method_and_headers(self):
@@ -310,11 +337,18 @@ class TestURL:
         assert environ["HTTP_ACCEPT"] == "text/html, text/plain"
         assert environ["HTTP_COOKIE"] == "a=1; b=\xc3\xa9"
         assert environ_of("/", headers={"X-Beta": "2"})["HTTP_X_BETA"] == "2"
+        # As a terminal that is not UTF-8 hands it over.
+        assert environ_of("/", headers={"X-Beta": "\udce9"})["HTTP_X_BETA"] == "\xe9"
 
-    @pytest.mark.parametrize("method", ["", "GET /", "GÉT", "G\n"])
+    @pytest.mark.parametrize("method", ["", "GET /", "GÉT", "G\n", None])
     def test_what_is_no_method_is_named(self, method):
         with pytest.raises(OptionError, match="method must"):
             explain(never, "/", method=method)
+
+    @pytest.mark.parametrize("headers", ["X-Beta: 1", {"X-Beta": 1}, [("X-Beta",)]])
+    def test_headers_are_pairs_of_text(self, headers):
+        with pytest.raises(OptionError, match="header must be a pair of name and value"):
+            explain(never, "/", headers=headers)
 
     @pytest.mark.parametrize("name", ["", "X Beta", "X:", "É"])
     def test_what_is_no_header_is_named(self, name):

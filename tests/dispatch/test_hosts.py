@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from paste.urlmap import URLMap
 
 from freedom_middleware import Application, Hosts, Mount
-from freedom_middleware.dispatch.hosts import _to_ascii, split_host
+from freedom_middleware.dispatch.hosts import split_host, to_ascii
 from freedom_middleware.dispatch.table import MOUNTED
 from freedom_middleware.errors import (
     ApplicationError,
@@ -251,7 +251,7 @@ class TestSpelling:
                 expected = idna.encode(f"a{letter}b", uts46=True).decode()
             except idna.IDNAError:
                 continue  # no browser sends it
-            if _to_ascii(f"a{letter}b") != expected:
+            if to_ascii(f"a{letter}b") != expected:
                 different.append(unicodedata.name(letter))
 
         # Letters that are not seen, and one sigma that is no letter of a language.
@@ -623,6 +623,8 @@ class TestConstruction:
             ("http://example.org/", "without scheme and path, .*; write 'example.org'"),
             ("https://example.org:8080/shop", "write 'example.org:8080', and Mount"),
             ("example.org/shop", "write 'example.org', and Mount for paths"),
+            ("//example.org", "write 'example.org', and Mount for paths"),
+            ("/shop", "got '/shop'; paths are for Mount"),
             ("*.[::1]", r"nothing is below an address: write '\[::1\]'"),
             ("*.10.0.0.1:80", "nothing is below an address: write '10.0.0.1:80'"),
             ("*.", "must be a name or an address"),

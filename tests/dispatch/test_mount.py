@@ -129,6 +129,20 @@ class TestRoutingRule:
         before = ("" if script_name == "/" else script_name) + path_info
         assert environ["SCRIPT_NAME"] + environ["PATH_INFO"] == before
 
+    def test_an_application_that_is_false_serves_all_the_same(self):
+        """Many an object that holds a list of routes has a length, and is false without any."""
+
+        class Empty(list):
+            def __call__(self, environ, start_response):
+                return hello(environ, start_response)
+
+        mount = Mount(None, {"/shop": Empty(), "/a/b": Empty()})
+
+        codes = [exchange(mount, path).code for path in ("/shop", "/a/b/c", "/a")]
+
+        assert codes == [200, 200, 404]
+        assert exchange(Mount(Empty(), {}), "/").code == 200
+
     def test_the_order_of_the_table_does_not_matter(self):
         table = {"/a": Recorder("/a"), "/a/b": Recorder("/a/b"), "/a/b/c": Recorder("/a/b/c")}
 
@@ -436,13 +450,24 @@ class TestChange:
         with pytest.raises(KeyError, match=r"must be one of \['/a'\], got '/b'"):
             del Mount(None, {"/a": hello}).mounts["/b"]
 
-    def test_a_change_that_is_refused_changes_nothing(self):
+    @pytest.mark.parametrize("change", ["replace", "update"])
+    def test_a_change_that_is_refused_changes_nothing(self, change):
+        """MutableMapping's own update() would leave the first one in."""
         mount = Mount(None, {"/a": hello})
 
         with pytest.raises(MountError):
-            mount.mounts.replace({"/b": hello, "c": hello})
+            getattr(mount.mounts, change)({"/b": hello, "c": hello})
 
         assert list(mount.mounts) == ["/a"]
+
+    def test_many_come_and_go(self):
+        mount = Mount(None, {"/a": hello})
+
+        mount.mounts.update({"/a/": hello}, **{"/b": hello})
+        mount.mounts.update([("/c", hello)])
+        assert list(mount.mounts) == ["/a", "/b", "/c"]
+        mount.mounts.clear()
+        assert exchange(mount, "/a").code == 404
 
     def test_a_response_that_is_being_sent_is_not_touched(self):
         body = SpyBody([b"one", b"two"])

@@ -941,6 +941,20 @@ class TestConstruction:
         assert draw(When(None, [])).splitlines()[1] == "└─ *  404 Not Found"
 
 
+def test_what_a_function_sets_on_its_request_nobody_sees():
+    """Where a layer outside is made with WebOb, the attributes are in the environ already."""
+
+    def sets(request):
+        request.seen, user = True, request.user
+        return user == "ada"
+
+    request = Request.blank("/")
+    request.user = "ada"
+
+    assert When(None, [(sets, hello)])(request.environ, start_nothing)
+    assert request.environ["webob.adhoc_attrs"] == {"user": "ada"}
+
+
 class TestChange:
     def test_cases_come_move_and_go(self):
         when = When(named("rest"), [])
