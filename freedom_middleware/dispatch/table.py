@@ -93,7 +93,11 @@ class Table(MutableMapping[str, Application]):
         self._changing = Lock()
 
     def __getitem__(self, key: str) -> Application:
-        return self._children[self._normalise(key)]
+        try:
+            normal = self._normalise(key)
+        except TableError as error:  # it could never be here
+            raise KeyError(str(error)) from None
+        return self._children[normal]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._children)

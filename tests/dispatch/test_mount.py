@@ -442,6 +442,15 @@ class TestChange:
         assert mounts["/b/"].wsgi is hello
         assert "/c" not in mounts
 
+    def test_what_could_never_be_a_prefix_is_not_in_the_table(self):
+        mounts = Mount(None, {"/a": hello}).mounts
+
+        assert "a" not in mounts
+        assert mounts.get("a") is None
+        assert 1 not in mounts
+        with pytest.raises(KeyError, match="mount prefix must start with '/'"):
+            mounts["a"]
+
     def test_the_root_cannot_be_changed(self):
         with pytest.raises(TableError, match="mount '' must not be given here"):
             Mount(None, {}).mounts["/"] = hello
