@@ -113,6 +113,28 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(explain)
     explain.set_defaults(run=_explain)
 
+    check = commands.add_parser(
+        "check",
+        help="name the layer that loses close()",
+        description="Name the layers of an application that lose, repeat or misplace close()."
+        " Each is driven alone; no innermost application is called.",
+    )
+    _add_spec(check)
+    check.add_argument(
+        "--path",
+        type=_path,
+        action="append",
+        default=[],
+        dest="paths",
+        metavar="P",
+        help="a path to ask for (default: /); may be given more than once",
+    )
+    check.add_argument(
+        "--guarded", action="store_true", help="put CloseGuard inside each layer first"
+    )
+    _add_json(check)
+    check.set_defaults(run=_check)
+
     demo = commands.add_parser(
         "demo",
         help="see a middleware lose close(), and CloseGuard repair it",
@@ -166,6 +188,12 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _path(text: str) -> str:
+    if not text.startswith("/"):
+        raise argparse.ArgumentTypeError(f"must start with '/', got {text!r}")
+    return text
+
+
 def _serve(options: argparse.Namespace) -> int:
     from .serve import reloading, serve
 
@@ -196,6 +224,28 @@ def _explain(options: argparse.Namespace) -> int:
     )
     _print(options, explanation.to_dict, explanation.text)
     return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from contextlib import redirect_stdout
+
+    from .guard import CloseGuard
+    from .leaks.checking import check
+    from .leaks.report import to_dict, to_text
+
+    application = _load(options.spec)
+    with redirect_stdout(sys.stderr):  # what the layers print is no part of ours
+        report = check(
+            application,
+            paths=options.paths or ["/"],
+            inside=CloseGuard if options.guarded else None,
+        )
+    _print(
+        options,
+        lambda: to_dict(report),
+        lambda terminal: to_text(report, terminal, spec=options.spec, guarded=options.guarded),
+    )
+    return 1 if report.findings else 0
 
 
 def _load(spec: str) -> WSGIApplication:

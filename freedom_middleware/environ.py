@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .wsgi import Environ
 
 __all__ = [
+    "CHECKING",
     "is_token",
     "keep_query",
     "native",
@@ -28,6 +29,9 @@ __all__ = [
 # What may stand unescaped in the path of a URL (RFC 3986, section 3.3), "%" not among it.
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 
+
+CHECKING = "freedom_middleware.checking"
+"""In the environ of requests that a check sends: what goes wrong then is nobody's leak."""
 
 # What may stand in the name of a method or of a header, beside letters and digits.
 _TOKEN_MARKS = frozenset("!#$%&'*+-.^_`|~")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["Finding"]
+__all__ = ["Finding", "LayerFinding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +45,31 @@ class Finding:
         }[self.repair]
         error = f", and its close() raised {self.error!r}" if self.error else ""
         return f"response body of {self.request} was never closed: {place}; {repair}{error}"
+
+
+@dataclass(frozen=True)
+class LayerFinding:
+    """One thing that one layer does with the bodies of its children, found by a check.
+
+    Attributes:
+        id: ``"close-lost"``, ``"close-on-iterator"``, ``"close-early"``,
+            ``"close-repeated"`` or ``"close-wrong-thread"``; of a note
+            ``"buffered-stream"``, ``"file-wrapper-lost"`` or ``"close-error-swallowed"``.
+        layer: The layer itself.
+        label: What its user calls it: ``"ElasticAPM"``.
+        where: The distribution that it comes from, or ``FILE:LINE``:
+            ``"elastic-apm 6.26.2"``.
+        scenario: How the response was ended: ``"whole"``.
+        detail: What was seen.
+    """
+
+    id: str
+    layer: object = field(repr=False, compare=False)
+    label: str
+    where: str
+    scenario: str
+    detail: str
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        return f"{self.id}: {self.label}{where}, {self.scenario}: {self.detail}"

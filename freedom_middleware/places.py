@@ -36,9 +36,11 @@ class Place:
         path: Where that is, as people write it: ``".mounts['/shop']"``.
         get: Returns what is held there now.
         set: Puts another object there.  In a tuple or a partial, a new one takes its place.
+        held: The place that holds the tuple which this one is in, else None: putting back
+            what was held there puts back the very tuple.
     """
 
-    __slots__ = ("get", "name", "path", "set")
+    __slots__ = ("get", "held", "name", "path", "set")
 
     def __init__(
         self,
@@ -46,8 +48,9 @@ class Place:
         path: str,
         get: Callable[[], Any],
         set: Callable[[Any], object],
+        held: Place | None = None,
     ) -> None:
-        self.name, self.path, self.get, self.set = name, path, get, set
+        self.name, self.path, self.get, self.set, self.held = name, path, get, set, held
 
     def __repr__(self) -> str:
         return f"<Place {self.path}>"
@@ -237,7 +240,7 @@ def _item(container: Any, key: Any, name: str, path: str, held: Place | None) ->
     def read() -> Any:
         return tuple.__getitem__(container if held is None else held.get(), key)
 
-    return Place(name, path, read, replace)
+    return Place(name, path, read, replace, held)
 
 
 def _attributes(thing: object) -> dict[str, Any] | None:

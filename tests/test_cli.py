@@ -417,3 +417,103 @@ class TestRoutesAndExplain:
         assert says in done.stderr
         assert done.stderr.count("\n") == 1
         assert done.stdout == ""
+
+
+LEAKING = """\
+from freedom_middleware import CloseGuard
+from freedom_middleware.testing import hello
+
+def loses(application):
+    def layer(environ, start_response):
+        print("served")
+        return list(application(environ, start_response))
+
+    return layer
+
+application = loses(hello)
+guarded = loses(CloseGuard(hello))
+clean = CloseGuard(hello)
+"""
+
+CHECKED = """\
+1 layer, 24 scenarios, no innermost application called
+
+  outermost first                whole   left unread raises  empty   HEAD   file
+  loses          leaking.py:5     LOST   LOST   LOST   LOST   LOST   LOST   LOST
+  hello                            not called
+
+close-lost  loses  (leaking.py:5)
+  It takes the body and never calls close() on it. What close() hands back stays
+  open: request_finished is not sent, and connections and files are kept until
+  something else happens to release them.
+  Seen: whole, left, unread, raises, empty, HEAD, file.
+  whole: it was read to the end.
+  Fix:  application = loses(CloseGuard(application))
+  Try:  freedom-middleware check leaking --guarded
+
+Note: loses reads the whole body before it sends the first chunk.
+Note: loses hides files from the server, which cannot use sendfile() for them.
+1 layer at fault. Exit 1.
+"""
+
+
+class TestCheck:
+    @pytest.fixture(autouse=True)
+    def leaking(self, project):
+        (project / "leaking.py").write_text(LEAKING)
+
+    def test_who_loses_close_is_named_with_the_line_to_type(self):
+        checked = run("check", "leaking")
+
+        assert checked.stdout == CHECKED
+        assert checked.returncode == 1
+        assert max(map(width_of, checked.stdout.splitlines())) <= 80
+
+    def test_what_a_layer_prints_is_kept_apart(self):
+        assert "served" in run("check", "leaking").stderr
+
+    def test_guarded_tries_what_is_proposed(self):
+        checked = run("check", "leaking", "--guarded")
+
+        assert "Each layer closes every response exactly once.\n" in checked.stdout
+        assert checked.returncode == 0
+
+    def test_what_a_guard_holds_is_no_finding(self):
+        checked = run("check", "leaking:guarded")
+
+        assert "Held: loses is at fault (close-lost)" in checked.stdout
+        assert "thanks to CloseGuard.\n" in checked.stdout
+        assert checked.returncode == 0
+
+    def test_a_clean_one_says_so(self):
+        checked = run("check", "leaking:clean")
+
+        assert "Each layer closes every response exactly once.\n" in checked.stdout
+        assert checked.returncode == 0
+
+    def test_one_without_layers_says_so(self):
+        checked = run("check", "site_of_mine:hello")
+
+        assert "nothing can lose close()" in checked.stdout
+        assert checked.returncode == 0
+
+    def test_json_has_it_all(self):
+        checked = run("check", "leaking", "--json", "--path", "/a")
+
+        told = json.loads(checked.stdout)
+        assert told["layers"][0]["label"] == "loses"
+        assert told["layers"][0]["scenarios"]["whole"] == "close-lost"
+        assert told["findings"][0] == {
+            "id": "close-lost",
+            "label": "loses",
+            "where": "leaking.py:5",
+            "scenario": "whole",
+            "detail": "it was read to the end",
+        }
+        assert checked.returncode == 1
+
+    def test_a_path_must_start_with_a_slash(self):
+        checked = run("check", "leaking", "--path", "shop")
+
+        assert "must start with '/', got 'shop'" in checked.stderr
+        assert checked.returncode == 2

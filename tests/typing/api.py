@@ -13,6 +13,7 @@ from freedom_middleware.dispatch import Methods, Predicate, header, method, path
 from freedom_middleware.dispatch.explanation import Explanation
 from freedom_middleware.dispatch.table import Series, Table
 from freedom_middleware.findings import Finding
+from freedom_middleware.leaks import Report, check
 from freedom_middleware.serve import Server
 from freedom_middleware.testing import Exchange, exchange
 from freedom_middleware.tree import Edge, Node, children_of, draw, edges_of, walk
@@ -89,3 +90,4 @@ assert_type(explain(guarded, "/shop", headers={"Host": "a"}).next, tuple[Explana
 assert_type(str(explain("shop:app", {"PATH_INFO": "/"}, method="PUT")), str)
 with Server(guarded, port=0) as server:
     assert_type(server.address, str)
+assert_type(check(guarded, paths=["/shop"], inside=CloseGuard), Report)

@@ -1,0 +1,7 @@
+"""The promise "Named": which layer loses, repeats or misplaces ``close()``."""
+
+from __future__ import annotations
+
+from .checking import Report, check
+
+__all__ = ["Report", "check"]

@@ -1,0 +1,224 @@
+"""Judge every layer of a finished application, each alone."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..application import Application
+from ..dropped import settle
+from ..errors import OptionError
+from ..findings import LayerFinding
+from .instrument import Session
+from .scenarios import ALL, SCENARIOS
+from .verdict import FAULTS, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..application import Target
+    from ..wsgi import WSGIApplication
+    from .instrument import Driven, Layer
+
+__all__ = ["Report", "check"]
+
+
+@dataclass
+class Report:
+    """What a check found.
+
+    Attributes:
+        findings: What is wrong, layer by layer, outermost first.
+        guarded: What is wrong, and made up for by a guard that stands directly inside.
+        notes: What costs something and is no fault: a stream that is buffered, a file that
+            is hidden from ``sendfile``, an error of ``close()`` that is kept from the
+            server.
+        layers: The names of all layers, outermost first; a name that occurs again has a
+            number.
+        origins: For each layer the distribution that it comes from, or ``FILE:LINE``.
+        table: For each layer and scenario ``"ok"``, the id of the worst finding,
+            ``"guarded"``, or ``"n/a"``: no child was called.  Innermost applications have no
+            row: they are
+            never called.
+        unreached: Applications that no request came to, or that cannot be reached.
+        not_driven: Layers that were never seen to call what is inside them, and so are not
+            judged.
+        alone: Layers that no request came through to, and that were called directly.
+        baseline: How the application fails with every innermost one answering 200, if it
+            does: then silence about what is below is not innocence.
+    """
+
+    findings: list[LayerFinding] = field(default_factory=list)
+    guarded: list[LayerFinding] = field(default_factory=list)
+    notes: list[LayerFinding] = field(default_factory=list)
+    layers: list[str] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    table: dict[str, dict[str, str]] = field(default_factory=dict)
+    unreached: list[str] = field(default_factory=list)
+    not_driven: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
+    baseline: list[str] = field(default_factory=list)
+
+    @property
+    def culprits(self) -> dict[str, list[LayerFinding]]:
+        """The findings of each layer that has any."""
+        found: dict[str, list[LayerFinding]] = {}
+        for finding in self.findings:
+            found.setdefault(finding.label, []).append(finding)
+        return found
+
+
+def check(
+    application: Target,
+    *,
+    paths: Sequence[str] = ("/",),
+    scenarios: Sequence[str] = ALL,
+    inside: Callable[[WSGIApplication], WSGIApplication] | None = None,
+) -> Report:
+    """Name the layers of *application* that lose, repeat or misplace ``close()``.
+
+    Its layers are found by looking, and each is driven alone, in its place: those outside
+    it hand it a real environ, what it calls is answered for, and so no innermost
+    application runs and no database is needed.  The layers themselves do run: what they
+    log, count and store, they log, count and store some hundred times.
+
+    While it runs, probes stand in the objects that *application* is made of; afterwards
+    each object holds what it held before.  So do it in a process of its own or in a test,
+    and not in one that serves.
+
+    Args:
+        application: What to check, in any form that
+            :class:`~freedom_middleware.Application` takes.
+        paths: Where to ask; give more where a dispatcher of your own needs it.  What the
+            labels of mount tables, hosts, methods and predicates say is tried anyway.
+        scenarios: Names of the ways to end a response; by default all.
+        inside: A layer that is put around whatever a layer calls, such as
+            :class:`~freedom_middleware.CloseGuard`, to see whether it helps.
+
+    Raises:
+        OptionError: A scenario or a path is not one.
+        ApplicationError, ApplicationTypeError: *application* is not one.
+
+    >>> from freedom_middleware.testing import hello
+    >>> def loses_close(application):
+    ...     def layer(environ, start_response):
+    ...         yield from list(application(environ, start_response))
+    ...
+    ...     return layer
+    >>> report = check(loses_close(hello), scenarios=["whole", "left"])
+    >>> [(finding.id, finding.label, finding.scenario) for finding in report.findings]
+    [('close-lost', 'loses_close', 'whole'), ('close-lost', 'loses_close', 'left')]
+    >>> report.table
+    {'loses_close': {'whole': 'close-lost', 'left': 'close-lost'}}
+    """
+    for name in scenarios:
+        if name not in SCENARIOS:
+            raise OptionError(f"scenario must be one of {', '.join(ALL)}, got {name!r}")
+    if isinstance(paths, str) or not paths or any(path[:1] != "/" for path in paths):
+        raise OptionError(f"paths must be a list of paths that start with '/', got {paths!r}")
+    report = Report()
+    # A lazy one is loaded now: nothing can be seen in it before.
+    target = Application(application)
+    target.load()
+    with Session(target, paths, inside=inside) as session:
+        names = _names(session.layers)
+        report.layers = list(names.values())
+        report.baseline = session.baseline
+        report.unreached = session.unreached
+        report.alone = [names[layer] for layer in session.alone]
+        for layer, name in names.items():
+            report.origins[name] = layer.origin
+            if not layer.links:
+                continue
+            if not layer.driven:
+                if any(link.sure for link in layer.links):
+                    report.not_driven.append(name)
+                continue
+            report.table[name] = dict.fromkeys(scenarios, "n/a")
+            for scenario, driven in _drive(session, layer, scenarios, inside is not None):
+                _enter(report, layer, name, scenario, driven)
+            if layer.is_guarded and name in report.culprits:
+                _look_again(report, name, _drive(session, layer, scenarios, True, guarded=True))
+    return report
+
+
+def _drive(
+    session: Session,
+    layer: Layer,
+    scenarios: Sequence[str],
+    late: bool,
+    *,
+    guarded: bool = False,
+) -> list[tuple[str, Driven]]:
+    """Drive *layer* in all scenarios, by all requests; *late*: and wait for a guard."""
+    seen = [
+        (scenario, session.drive(layer, SCENARIOS[scenario], request, guarded=guarded))
+        for scenario in scenarios
+        for request in layer.requests
+    ]
+    if late:
+        # What a guard was left with, it closes at the next request to that thread.
+        gc.collect()
+        settle()
+        session.drive(layer, SCENARIOS["whole"], layer.requests[0], guarded=guarded)
+    return seen
+
+
+def _look_again(report: Report, name: str, seen: list[tuple[str, Driven]]) -> None:
+    """Set aside the findings about *name* that the guard inside it makes up for."""
+    kept = {
+        (verdict.id, scenario)
+        for scenario, driven in seen
+        for verdict in judge(driven, SCENARIOS[scenario])
+    }
+    judged = {scenario for scenario, driven in seen if driven.records}
+    for finding in [finding for finding in report.findings if finding.label == name]:
+        if finding.scenario in judged and (finding.id, finding.scenario) not in kept:
+            report.findings.remove(finding)
+            report.guarded.append(finding)
+            report.table[name][finding.scenario] = "guarded"
+    for finding in report.findings:
+        if finding.label == name:
+            report.table[name][finding.scenario] = finding.id
+
+
+def _names(layers: list[Layer]) -> dict[Layer, str]:
+    seen = Counter[str]()
+    names = {}
+    for layer in layers:
+        name = layer.name
+        seen[name] += 1
+        names[layer] = f"{name} #{seen[name]}" if seen[name] > 1 else name
+    return names
+
+
+def _enter(report: Report, layer: Layer, name: str, scenario: str, driven: Driven) -> None:
+    """Put what was seen of one layer in one scenario into the report."""
+    row = report.table[name]
+    if driven.records and row[scenario] == "n/a":
+        row[scenario] = "ok"
+    if scenario == "whole":
+        report.baseline += [
+            f"{name} raises {error!r}"
+            for outcome in driven.outcomes
+            for error in outcome.raised
+        ]
+    for verdict in judge(driven, SCENARIOS[scenario]):
+        finding = LayerFinding(
+            verdict.id, layer.application, name, report.origins[name], scenario, verdict.detail
+        )
+        is_fault = verdict.id in FAULTS
+        kept = report.findings if is_fault else report.notes
+        if any(
+            finding.id == known.id
+            and finding.label == known.label
+            and finding.scenario == known.scenario
+            for known in kept
+        ):
+            continue  # by another way, and the same
+        kept.append(finding)
+        if is_fault:
+            ids = [verdict.id, *([row[scenario]] if row[scenario] in FAULTS else [])]
+            row[scenario] = min(ids, key=FAULTS.index)

@@ -1,0 +1,515 @@
+"""Find the layers of a finished application, and drive each of them alone, in its place.
+
+Look first, then touch: the finder sees the application as it is, and only then are probes
+put where it said.  The layers outside give a layer a real environ; what it calls answers
+synthetically; the probe above it acts as the server.  So no layer hides another's fault,
+and the innermost application, with its database, is never called.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import threading
+import time
+import types
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..dropped import Ledger
+from ..environ import CHECKING
+from ..places import is_a, lookup
+from ..plausible import is_telling, kind_by_looks
+from ..testing import make_environ
+from ..tree import adapted, candidates, describe, edges_of, name_of
+from .probe import Probe, Record, probe_for
+from .scenarios import SCENARIOS, Outcome, Scenario, answer, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ..places import Place
+    from ..tree import Edge
+    from ..wsgi import Body, Environ, StartResponse, WSGIApplication
+    from .probe import Act
+
+__all__ = ["Driven", "Layer", "Link", "Request", "Session"]
+
+WAIT_SECONDS = 0.3
+"""How long a body that another thread may yet close is waited for."""
+
+WAITS_IN_VAIN = 2
+"""After so many waits for nothing, a layer is believed to close nothing later."""
+
+_one_at_a_time = threading.RLock()
+
+
+class Request(NamedTuple):
+    """What makes an application call one of its children.
+
+    Attributes:
+        path, method, host: Of the request.
+        refusing: The links whose children have to answer 404 first, as in a cascade.
+    """
+
+    path: str
+    method: str = "GET"
+    host: str = ""
+    refusing: frozenset[Link] = frozenset()
+
+    def __str__(self) -> str:
+        at = f" at {self.host}" if self.host else ""
+        behind = " after a 404" if self.refusing else ""
+        return f"{self.method} {self.path}{at}{behind}"
+
+
+class Link:
+    """The way from a layer to one that it may call; a probe stands there.
+
+    Attributes:
+        parent, child: The layers at its ends.
+        label: When the parent chooses this child.
+        sure: The finder says that this is a child; else it only could be called as one.
+        request: What was seen to lead here, None if nothing did.
+    """
+
+    def __init__(self, parent: Layer, child: Layer, edge: Edge, *, sure: bool) -> None:
+        self.parent, self.child, self.label, self.sure = parent, child, edge.label, sure
+        self.places = edge.places
+        self.request: Request | None = None
+
+
+class Layer:
+    """An application, and what was found out about it.
+
+    Attributes:
+        application: What is called.
+        links: The ways to those that it may call.
+        way: By which link it is reached from outside; None for the outermost, and for one
+            that is driven alone.
+        hops: What stands between it and its children, and cannot be told from it.
+    """
+
+    def __init__(self, application: Any, shown: Any) -> None:
+        self.application = application
+        self.shown = shown
+        self.links: list[Link] = []
+        self.hops: list[str] = []
+        self.way: Link | None = None
+        self.waited_in_vain = 0
+
+    @property
+    def name(self) -> str:
+        """What its user calls it, and what could not be told from it."""
+        name = name_of(self.application if self.links else self.shown)
+        return f"{name} with {', '.join(self.hops)} inside" if self.hops else name
+
+    @property
+    def origin(self) -> str:
+        """The distribution that it comes from, or ``FILE:LINE``."""
+        told = describe(self.application)
+        return told.framework or told.where
+
+    @property
+    def driven(self) -> list[Link]:
+        """The links that a request was seen to take."""
+        return [link for link in self.links if link.request is not None]
+
+    @property
+    def is_guard(self) -> bool:
+        """Whether it closes what is lost around it."""
+        ledger = lookup(self.application, "ledger")
+        return is_a(ledger, Ledger) and bool(ledger.repair)
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether a guard stands directly inside it, whatever it calls."""
+        return bool(self.driven) and all(link.child.is_guard for link in self.links)
+
+    @property
+    def requests(self) -> list[Request]:
+        """The requests that make it call all of its children, in turn."""
+        return list(dict.fromkeys(link.request for link in self.links if link.request))
+
+
+class Driven:
+    """What one layer did in one scenario: the server's side, and the records below."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.records: list[Record] = []
+        self.buffered = False
+        self.files_lost = False
+
+
+class Session:
+    """Probes between the layers of one application, until it is left.
+
+    One check at a time: a second one waits.
+
+    Attributes:
+        layers: Those that were reached, outermost first.
+        alone: Those among them that are called directly, since no request came through.
+        unreached: What could not be tried: names, and labels.
+
+    >>> from freedom_middleware import CloseGuard
+    >>> from freedom_middleware.testing import hello
+    >>> with Session(CloseGuard(hello)) as session:
+    ...     [layer.name for layer in session.layers]
+    ['CloseGuard', 'hello']
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        paths: Sequence[str] = ("/",),
+        *,
+        inside: Callable[[WSGIApplication], WSGIApplication] | None = None,
+    ) -> None:
+        self._paths = list(paths)
+        self._inside = inside
+        self._number = itertools.count()
+        self._set: list[tuple[Place, Any]] = []
+        self._acts: dict[Link, Act] | None = None
+        self._known: dict[int, Layer] = {}
+        self._application = application
+        self.root: Layer
+        self.layers: list[Layer] = []
+        self.alone: list[Layer] = []
+        self.unreached: list[str] = []
+        self.baseline: list[str] = []
+
+    def __enter__(self) -> Session:
+        _one_at_a_time.acquire()
+        try:
+            self.root = self._look(adapted(self._application), self._application, [])
+            for layer in self._known.values():
+                for link in layer.links:
+                    self._put(link)
+            self._discover(self.root)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        stopped: BaseException | None = None
+        try:
+            while self._set:
+                place, value = self._set[-1]
+                try:
+                    place.set(value)
+                except Exception as error:  # noqa: BLE001 - the others are put back as well
+                    stopped = error
+                self._set.pop()
+        except BaseException:  # interrupted: what is left is put back all the same
+            self.__exit__()
+            raise
+        _one_at_a_time.release()
+        if stopped is not None:
+            raise stopped
+
+    # -- look: nothing is touched, nothing is called --
+
+    def _look(self, application: Any, shown: Any, above: list[Any]) -> Layer:
+        layer = self._known[id(application)] = Layer(application, shown)
+        for edge, sure in self._edges(layer, above):
+            held = edge.places[0].get() if edge.places else adapted(edge.application)
+            if is_a(held, type) or any(held is outer for outer in (*above, application)):
+                continue
+            child = self._known.get(id(held))
+            if child is None:
+                child = self._look(held, edge.application, [*above, application])
+            layer.links.append(Link(layer, child, edge, sure=sure))
+        return layer
+
+    def _edges(self, layer: Layer, above: list[Any]) -> Iterator[tuple[Edge, bool]]:
+        """Yield the ways down, and whether they are sure; through an ASGI application too."""
+        found = False
+        for edge in edges_of(layer.application, above=above):
+            found = True
+            if kind_by_looks(edge.application, telling=True) != "ASGI":
+                yield edge, True
+                continue
+            below = self._guesses(edge.application, [*above, layer.application])
+            if below:
+                layer.hops.append(name_of(edge.application))
+            for guess in below:
+                yield guess, False
+        if not found:
+            for guess in self._guesses(layer.application, above):
+                yield guess, False
+
+    def _guesses(self, application: Any, above: list[Any]) -> list[Edge]:
+        """Return what lies deeper and is written as PEP 3333 applications are."""
+        own = [*above, application]
+        guesses = [
+            guess
+            for guess in candidates(application)
+            if kind_by_looks(guess.application, telling=_tells(guess.places[0]))
+            and not is_a(guess.application, *weakref.ProxyTypes)
+            and not any(
+                guess.application is outer or _owner(guess.application) is outer
+                for outer in own
+            )
+        ]
+        paths = [place.path for guess in guesses for place in guess.places]
+        return [
+            guess
+            for guess in guesses
+            # What is inside another guess is that one's to call.
+            if not any(
+                guess.places[0].path.startswith(
+                    (f"{path}.", f"{path}[", f"{path}<", f"{path}(")
+                )
+                for path in paths
+            )
+        ]
+
+    # -- touch --
+
+    def _put(self, link: Link) -> None:
+        for place in link.places:
+            held = place.get()
+            if type(held).__mro__[1] is Probe or held is not link.child.application:
+                continue  # somebody else's place as well
+            kept = [place]
+            while kept[0].held is not None:
+                kept.insert(0, kept[0].held)
+            self._set += [(each, each.get()) for each in kept]
+            place.set(probe_for(held, self._act_of(link)))
+
+    def _act_of(self, link: Link) -> Act:
+        def act(target: Any, environ: Environ, start_response: StartResponse) -> Body:
+            acts = self._acts
+            if acts is not None:
+                environ[CHECKING] = True  # an ASGI application in between drops it
+            chosen = _pass_on if acts is None else acts.get(link, _neutral)
+            body: Body = chosen(target, environ, start_response)
+            return body
+
+        return act
+
+    def _discover(self, layer: Layer) -> None:
+        """Find requests that make *layer* call its children, and go on with those."""
+        self.layers.append(layer)
+        if not layer.links:
+            return
+        entry = layer.way.request if layer.way else None
+        requests = self._variants(layer, entry or Request(self._paths[0]))
+        for request in requests:
+            self._attempt(layer, request)
+        for request in requests[:1] if layer.driven else []:
+            while any(link.request is None for link in layer.links):
+                called = frozenset(layer.driven)
+                self._attempt(layer, request._replace(refusing=request.refusing | called))
+                if len(called) == len(layer.driven):
+                    break
+        for link in layer.links:
+            child = link.child
+            fresh = child not in self.layers
+            if link.request is not None and fresh:
+                child.way = link
+            elif link.request is None and link.sure and fresh and child.links:
+                self.alone.append(child)  # nobody asks it, so the check does
+            else:
+                if link.request is None and link.sure:
+                    inside = f"{layer.name} {link.label}".rstrip()
+                    self.unreached.append(f"{name_of(child.shown)} (in {inside})")
+                if link.request is None or not fresh:
+                    continue
+            self._discover(child)
+
+    def _variants(self, layer: Layer, entry: Request) -> list[Request]:
+        """Return *entry* and what a table's labels suggest instead of it."""
+        requests = [entry, *(entry._replace(path=path) for path in self._paths)]
+        base = entry.path.partition("?")[0].rstrip("/")
+        for link in layer.links:
+            label = link.label
+            for path in re.findall(r"/[^\s'\"(),]*", label):
+                method = re.search(r"method\('(\w+)'", label)
+                host = label[: label.index("/")].strip() if "." in label else ""
+                requests += (
+                    entry._replace(
+                        path=at, method=method[1] if method else entry.method, host=host
+                    )
+                    for at in (base + path.rstrip("/") + "/", base + path, path)
+                )
+            if re.fullmatch(r"[A-Z]+", label):
+                requests.append(entry._replace(method=label))
+            elif re.fullmatch(r"[\w.*:\[\]-]+", label) and re.search(r"[a-z:]", label):
+                requests.append(entry._replace(host=label.replace("*", "check")))
+        if any(link.label == "GET" for link in layer.links):
+            requests.append(entry._replace(method="CHECK"))  # for who answers the others
+        return list(dict.fromkeys(requests))
+
+    def _attempt(self, layer: Layer, request: Request) -> None:
+        """Send *request*, and note which of the children are called."""
+
+        def noting(link: Link) -> Act:
+            def act(_target: Any, environ: Environ, start_response: StartResponse) -> Body:
+                if link.request is None:
+                    link.request = request
+                refuses = link in request.refusing
+                return (_refuse if refuses else _neutral)(None, environ, start_response)
+
+            return act
+
+        outcome = self._send(layer, request, {link: noting(link) for link in layer.links})
+        if layer is self.root and request == Request(self._paths[0]):
+            if outcome.raised:
+                self.baseline.append(f"{request} raised {outcome.raised[0]!r}")
+            elif outcome.status is None or outcome.status >= "500":
+                self.baseline.append(f"{request} is answered with {outcome.status}")
+
+    # -- drive --
+
+    def _send(self, layer: Layer, request: Request, acts: dict[Link, Act]) -> Outcome:
+        """Send a request to the outermost layer on the way to *layer*."""
+        entry, acts = layer, dict(acts)
+        for link in request.refusing:
+            acts.setdefault(link, _refuse)
+        passing: list[_Passing] = []
+
+        def pass_on(target: Any, environ: Environ, start_response: StartResponse) -> Body:
+            passing.append(_Passing(target(environ, start_response)))
+            return passing[-1]
+
+        while entry.way is not None:
+            acts.setdefault(entry.way, pass_on)
+            entry = entry.way.parent
+        self._acts = acts
+        try:
+            return serve(entry.application, self._environ(request), SCENARIOS["whole"])
+        finally:
+            self._acts = None
+            for body in passing:  # those that a guilty layer above has lost
+                with suppress(Exception):
+                    body.close()
+
+    def _environ(self, request: Request) -> Environ:
+        path, _, query = request.path.partition("?")
+        number = f"freedom_middleware={next(self._number)}"  # so that no cache answers
+        environ = make_environ(
+            f"{path}?{query}&{number}" if query else f"{path}?{number}", method=request.method
+        )
+        if request.host:
+            environ["HTTP_HOST"] = request.host
+        environ[CHECKING] = True
+        return environ
+
+    def drive(
+        self, layer: Layer, scenario: Scenario, request: Request, *, guarded: bool = False
+    ) -> Driven:
+        """Send *layer* a request, through those outside, and end it as *scenario* says.
+
+        Args:
+            layer: Which layer.
+            scenario: How its children answer, and how the response is ended.
+            request: One of its requests.
+            guarded: Leave the guards that are its children where they are, and answer for
+                what they guard.
+        """
+        driven = Driven()
+        if layer.hops and scenario.most is not None:
+            return driven  # a thread would wait for ever to hand over the next chunk
+        if scenario.method != "GET":
+            if request.method != "GET":
+                return driven
+            request = request._replace(method=scenario.method)
+        reads_at_first: list[int] = []
+
+        def note_first() -> None:
+            if driven.records:
+                reads_at_first.append(driven.records[-1].reads)
+
+        def below(link: Link) -> Act:
+            shown = SCENARIOS["refused"] if link in request.refusing else scenario
+
+            def application(environ: Environ, start_response: StartResponse) -> Body:
+                body, record = answer(shown, environ, start_response)
+                driven.records.append(record)
+                return body
+
+            called = self._inside(application) if self._inside else application
+            return lambda _target, environ, start_response: called(environ, start_response)
+
+        def judged(target: Any, environ: Environ, start_response: StartResponse) -> Body:
+            driven.outcomes.append(serve(target, environ, scenario, note_first))
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"judged"]
+
+        acts: dict[Link, Act] = {link: below(link) for link in layer.links}
+        if guarded:
+            for link in layer.links:
+                acts.update((inner, below(inner)) for inner in link.child.links)
+            acts.update((link, _pass_on) for link in layer.links)
+        if layer.way is None:
+            self._acts = acts
+            try:
+                judged(layer.application, self._environ(request), lambda *_: lambda _data: None)
+            finally:
+                self._acts = None
+        else:
+            self._send(layer, request, {**acts, layer.way: judged})
+        self._wait(layer, driven, scenario)
+        last = len(scenario.chunks)
+        driven.buffered = last > 1 and bool(reads_at_first) and reads_at_first[0] > last
+        driven.files_lost = (
+            scenario.name == "file"
+            and bool(driven.records)
+            and not any(outcome.is_file or outcome.raised for outcome in driven.outcomes)
+        )
+        return driven
+
+    def _wait(self, layer: Layer, driven: Driven, scenario: Scenario) -> None:
+        """Give other threads a while to close what is not closed yet."""
+        if scenario.drops or layer.waited_in_vain >= WAITS_IN_VAIN:
+            return
+        deadline = time.monotonic() + WAIT_SECONDS
+        while any(not record.closes for record in driven.records):
+            if threading.active_count() == 1 or time.monotonic() > deadline:
+                layer.waited_in_vain += 1
+                return
+            time.sleep(0.005)
+
+
+def _tells(place: Place) -> bool:
+    """Say whether a guess is held by the object itself, under a name that tells."""
+    return is_telling(place.name) and place.path == f".{place.name}"
+
+
+def _owner(thing: Any) -> Any:
+    return thing.__self__ if type(thing) is types.MethodType else thing
+
+
+def _pass_on(target: Any, environ: Environ, start_response: StartResponse) -> Body:
+    body: Body = target(environ, start_response)
+    return body
+
+
+class _Passing:
+    """A body on its way through layers that are not being judged, closed in any case."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+        self._closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._body)
+
+    def close(self) -> None:
+        if not self._closed and hasattr(self._body, "close"):
+            self._closed = True
+            self._body.close()
+
+
+def _neutral(_target: Any, _environ: Environ, start_response: StartResponse) -> Body:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"one"]
+
+
+def _refuse(_target: Any, _environ: Environ, start_response: StartResponse) -> Body:
+    start_response("404 Not Found", [("Content-Type", "text/plain")])
+    return [b"no"]

@@ -1,0 +1,245 @@
+"""A check names who is at fault, wherever it stands, and leaves everything as it was."""
+
+import threading
+
+import pytest
+
+from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When
+from freedom_middleware.dispatch import Methods
+from freedom_middleware.dispatch.predicates import header, path
+from freedom_middleware.errors import OptionError
+from freedom_middleware.leaks import check
+from freedom_middleware.places import places_in
+from freedom_middleware.testing import exchange, hello
+from tests.leaks.layers import (
+    FAULTY,
+    HOLDERS,
+    InTuple,
+    by_list,
+    by_path,
+    calls_nobody,
+    fails,
+    forgets_the_first,
+    in_partial,
+    keeps_errors,
+    proxy_fix,
+    raises,
+    stops,
+)
+
+
+def never_called(environ, start_response):
+    raise AssertionError("the innermost application must not be called")
+
+
+def ids_of(report):
+    return {finding.id for finding in report.findings}
+
+
+class TestEachFault:
+    @pytest.mark.parametrize("layer", FAULTY, ids=lambda layer: layer.__name__)
+    def test_is_named_by_its_id(self, layer):
+        report = check(layer(never_called))
+
+        assert ids_of(report) == FAULTY[layer]
+        assert {finding.label for finding in report.findings} == {layer.__name__}
+        assert report.baseline == []
+
+    @pytest.mark.parametrize("layer", FAULTY, ids=lambda layer: layer.__name__)
+    def test_is_repaired_by_a_guard_inside_or_said_not_to_be(self, layer):
+        report = check(layer(never_called), inside=CloseGuard)
+
+        # What is closed too early, or elsewhere, was asked for by the layer itself.
+        beyond = {"close-early", "close-wrong-thread"}
+        assert ids_of(report) == FAULTY[layer] & beyond
+
+    @pytest.mark.parametrize("layer", HOLDERS, ids=lambda layer: layer.__name__)
+    def test_is_found_wherever_a_layer_holds_what_it_calls(self, layer):
+        report = check(proxy_fix(layer(proxy_fix(never_called))))
+
+        assert len(report.culprits) == 1
+        assert report.layers[0] == "ProxyFix"
+        assert report.layers[-2:] == ["ProxyFix #2", "never_called"]
+
+    def test_the_body_of_a_404_has_to_be_closed_too(self):
+        report = check(forgets_the_first(proxy_fix(hello), proxy_fix(hello)))
+
+        assert set(report.culprits) == {"forgets_the_first"}
+        assert report.alone == []
+
+
+class TestWhereItStands:
+    @pytest.mark.parametrize(
+        "around",
+        [
+            lambda guilty: Mount(hello, {"/a": Mount(None, {"/b": guilty})}),
+            lambda guilty: Mount(guilty, {"/a": hello}),
+            lambda guilty: Hosts(hello, {"shop.example": guilty}),
+            lambda guilty: Hosts(hello, {"*.shop.example": guilty}),
+            lambda guilty: Hosts(hello, {"shop.example:8443": guilty}),
+            lambda guilty: Methods({"GET": hello, "POST": guilty}),
+            lambda guilty: When(hello, [(path("/api"), guilty)]),
+            lambda guilty: When(hello, [(header("X-Beta", "1"), guilty)]),
+            lambda guilty: Cascade([hello, hello, guilty]),
+            lambda guilty: CloseGuard(Mount(hello, {"/a": Cascade([hello, guilty])})),
+            lambda guilty: Mount(hello, {"/a": Application(guilty, name="the shop")}),
+        ],
+    )
+    def test_behind_every_dispatcher_of_ours(self, around):
+        report = check(around(by_list(never_called)))
+
+        assert set(report.culprits) == {"by_list"}
+        assert report.baseline == []
+
+    def test_where_one_application_stands_in_two_places(self):
+        report = check(Mount(hello, {"/x": by_list(hello)}))
+
+        assert set(report.culprits) == {"by_list"}
+
+    def test_where_a_method_was_replaced_by_a_layer_around_it(self):
+        from flask import Flask
+
+        site = Flask("site", root_path="/")
+        site.wsgi_app = by_list(proxy_fix(site.wsgi_app))
+
+        report = check(site)
+
+        assert report.layers == ["Flask", "by_list", "ProxyFix", "Flask.wsgi_app"]
+        assert set(report.culprits) == {"by_list"}
+
+    def test_a_lazy_application_is_loaded_and_looked_into(self):
+        report = check(Application("tests.leaks.test_check:made_late", lazy=True))
+
+        assert set(report.culprits) == {"by_list"}
+
+    def test_names_that_occur_twice_are_numbered(self):
+        report = check(proxy_fix(by_list(proxy_fix(by_list(hello)))))
+
+        assert report.layers == ["ProxyFix", "by_list", "ProxyFix #2", "by_list #2", "hello"]
+        assert list(report.culprits) == ["by_list", "by_list #2"]
+
+    def test_a_hand_written_dispatcher_needs_the_path(self):
+        other = proxy_fix(never_called)
+        assert check(by_path(never_called, other)).alone == ["ProxyFix"]
+        assert set(check(by_path(hello, other), paths=["/", "/here"]).culprits) == {"by_path"}
+
+
+made_late = by_list(hello)
+
+
+class TestWhatIsNotJudged:
+    def test_an_application_that_fails_is_said_first(self):
+        report = check(proxy_fix(raises(hello)))
+
+        assert "raises raises RuntimeError('no session store')" in report.baseline
+
+    def test_so_is_one_that_answers_500(self):
+        report = check(fails(hello))
+
+        assert report.baseline[0] == "GET / is answered with 500 Internal Server Error"
+
+    def test_a_layer_that_calls_nobody(self):
+        report = check(calls_nobody(hello))
+
+        assert report.not_driven == ["calls_nobody"]
+        assert report.table == {}
+        assert report.unreached == ["hello (in calls_nobody)"]
+
+    def test_an_application_without_layers(self):
+        report = check(never_called)
+
+        assert (report.layers, report.table) == (["never_called"], {})
+
+    def test_the_guard_reports_nothing_meanwhile(self, caplog):
+        guarded = CloseGuard(by_list(hello))
+
+        check(by_list(guarded), scenarios=["whole", "dropped"])
+        check(guarded, scenarios=["dropped", "left"], inside=CloseGuard)
+
+        assert caplog.records == []
+        assert guarded.ledger.closed + guarded.ledger.late + guarded.ledger.elsewhere == 0
+
+
+class TestAfterwards:
+    @staticmethod
+    def held(thing, depth=8):
+        """Return the identities of all that can be reached, and in which place."""
+        seen, waiting, found = set(), [(thing, "", None)], {}
+        for _ in range(depth):
+            further = []
+            for each, where, place in waiting:
+                for inner in places_in(each, where, place):
+                    value = inner.get()
+                    found[inner.path] = id(value)
+                    if id(value) not in seen:
+                        seen.add(id(value))
+                        further.append((value, inner.path, inner))
+            waiting = further
+        return found
+
+    def stack(self):
+        return proxy_fix(
+            Mount(InTuple(in_partial(hello)), {"/a": Cascade([hello, by_list(hello)])})
+        )
+
+    def test_each_place_holds_what_it_held(self):
+        stack = self.stack()
+        before = self.held(stack)
+
+        report = check(stack)
+
+        assert len(report.layers) > 6
+        assert self.held(stack) == before
+
+    def test_also_where_a_layer_stops_the_process(self):
+        stack = proxy_fix(stops(self.stack()))
+        before = self.held(stack)
+
+        with pytest.raises(KeyboardInterrupt):
+            check(stack)
+
+        assert self.held(stack) == before
+
+    def test_it_serves_as_before(self):
+        stack = proxy_fix(InTuple(hello))
+
+        check(stack)
+
+        assert exchange(stack).body == b"Hello, world!\n"
+
+    def test_two_checks_at_once_take_turns(self):
+        stack = proxy_fix(by_list(hello))
+        reports = []
+        threads = [
+            threading.Thread(target=lambda: reports.append(check(stack))) for _ in range(4)
+        ]
+
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        assert [set(report.culprits) for report in reports] == [{"by_list"}] * 4
+
+
+class TestArguments:
+    @pytest.mark.parametrize("paths", ["/", [], ["shop"]])
+    def test_paths_must_be_paths(self, paths):
+        with pytest.raises(OptionError, match="paths must"):
+            check(hello, paths=paths)
+
+    def test_scenarios_must_exist(self):
+        with pytest.raises(OptionError, match=r"must be one of whole, .* got 'hole'"):
+            check(hello, scenarios=["hole"])
+
+
+def test_notes_are_no_findings():
+
+    report = check(keeps_errors(hello))
+
+    assert report.findings == []
+    assert {note.id for note in report.notes} == {
+        "buffered-stream",
+        "file-wrapper-lost",
+        "close-error-swallowed",
+    }
