@@ -130,8 +130,6 @@ def main():
     )
     row("of 3000", {"hit": rest["hostile/10"], "Werkzeug": rest["hostile Werkzeug"]})
 
-    mounts = [cost["Mount"] for cost in hits.values()]
-    print(verdict("a hit among 10000 / among 1", max(mounts) / min(mounts), 1.25))
     for depth, cost in deep.items():
         ratio = cost[str(SIZES[-1])] / cost[str(SIZES[0])]
         print(verdict(f"a hit of {depth} segments, among 10000 / among 1", ratio, 1.25))
