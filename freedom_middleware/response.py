@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     Headers = list[tuple[str, str]]
     Refuse = Callable[[str, Headers], bool]
 
-__all__ = ["HeldBody", "answer", "close_with", "emptied", "hold", "is_inert"]
+__all__ = [
+    "HeldBody",
+    "answer",
+    "close_with",
+    "emptied",
+    "hold",
+    "is_inert",
+    "with_headers",
+]
 
 
 def hold(
@@ -250,6 +258,23 @@ def emptied(body: Body) -> HeldBody:
     It is no list: some servers take the length of a list for the ``Content-Length``.
     """
     return _held_body(body)
+
+
+def with_headers(
+    start_response: StartResponse, change: Callable[[Headers], Headers]
+) -> StartResponse:
+    """Return *start_response* as one that is called with what *change* makes of the headers."""
+
+    def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+        headers = change(headers)
+        try:
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
+        finally:
+            exc_info = None  # PEP 3333: a traceback refers to this frame
+
+    return start
 
 
 def answer(

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from ..environ import is_token
 from ..errors import OptionError, TableError, TableTypeError
-from ..response import answer, close_with, hold, is_inert
+from ..response import answer, close_with, hold, is_inert, with_headers
 from .replay import Recording, length_of
 from .table import MOUNTED, Series, adapt, as_dispatcher, check_passing, hand_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Any
 
     from ..application import Application, Target
@@ -105,6 +105,9 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
     def refuse(status: str, headers: Headers) -> bool:
         return status[:3] in codes and (marker is None or _is_marked(headers, marker))
 
+    def unmarked(headers: Headers) -> Headers:
+        return [(name, value) for name, value in headers if name.lower() != marker]
+
     def dispatch(environ: Environ, start_response: StartResponse) -> Body:
         earlier, last = calls
         given, outermost = environ, False
@@ -112,7 +115,7 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
             given = environ.copy()
         if marker is not None and removed not in environ:
             outermost = given[removed] = True
-            start_response = _without(marker, start_response)
+            start_response = with_headers(start_response, unmarked)
         recording = None
         choose: Refuse = refuse
         if length := length_of(environ):
@@ -207,23 +210,6 @@ def _restored(environ: Environ, given: Environ) -> Environ:
 
 def _is_marked(headers: Headers, marker: str) -> bool:
     return any(name.lower() == marker and value.lower() == "pass" for name, value in headers)
-
-
-def _without(marker: str, start_response: StartResponse) -> StartResponse:
-    """Return *start_response* as one that leaves the header *marker* out."""
-
-    def unmarked(
-        status: str, headers: Headers, exc_info: Any = None
-    ) -> Callable[[bytes], object]:
-        headers = [(name, value) for name, value in headers if name.lower() != marker]
-        try:
-            if exc_info is None:
-                return start_response(status, headers)
-            return start_response(status, headers, exc_info)
-        finally:
-            exc_info = None  # PEP 3333: a traceback refers to this frame
-
-    return unmarked
 
 
 def _explain(

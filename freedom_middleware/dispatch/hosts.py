@@ -8,7 +8,15 @@ from functools import cache
 from ..application import Application
 from ..errors import HostError, TableTypeError
 from ..response import answer
-from .table import MOUNTED, Table, as_dispatcher, check_passing, not_found, read_table
+from .table import (
+    MOUNTED,
+    Table,
+    as_dispatcher,
+    check_passing,
+    hand_back,
+    not_found,
+    read_table,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -129,9 +137,7 @@ def Hosts(  # noqa: N802 - reads as the application that it makes
             if MOUNTED in child:
                 environ[MOUNTED] = child[MOUNTED]
             if keys:
-                for key in keys:
-                    if key in child:
-                        environ[key] = child[key]
+                hand_back(environ, child, keys)
         try:
             return body
         finally:

@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from ..application import Application
 from ..environ import keep_query, native, script_name_of, text, url_path
 from ..errors import MountError, MountWarning, OptionError, TableTypeError
-from .table import MOUNTED, Table, as_dispatcher, check_passing, not_found, read_table
+from .table import (
+    MOUNTED,
+    Table,
+    as_dispatcher,
+    check_passing,
+    hand_back,
+    not_found,
+    read_table,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,9 +142,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             if MOUNTED in child and child[MOUNTED] is not mounted:  # by a Mount further in
                 environ[MOUNTED] = child[MOUNTED]
             if keys:
-                for key in keys:
-                    if key in child:
-                        environ[key] = child[key]
+                hand_back(environ, child, keys)
         try:
             return body
         finally:

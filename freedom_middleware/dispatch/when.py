@@ -8,6 +8,7 @@ from itertools import count
 from ..application import Application
 from ..environ import text
 from ..errors import TableTypeError
+from ..response import with_headers
 from .predicates import as_predicate
 from .table import Series, adapt, as_dispatcher, check_passing, not_found, pass_on
 
@@ -107,7 +108,10 @@ def When(  # noqa: N802 - reads as the application that it makes
         except KeyError:
             counts.begin(head)
         if vary:
-            start_response = _varying(start_response, vary)
+            # What a predicate saw, a cache must see too.
+            start_response = with_headers(
+                start_response, lambda headers: _with_vary(headers, vary)
+            )
         return pass_on(application, environ, start_response, keys, share)
 
     def publish(cases: list[Case]) -> None:
@@ -194,21 +198,6 @@ LONGEST_SEGMENT = 100
 """Longer ones are not: they are a visitor's, not a part of a site."""
 OTHER = "(other)"
 """Where the rest is counted together; no segment has this name, since each starts with /."""
-
-
-def _varying(start_response: StartResponse, names: list[str]) -> StartResponse:
-    """Return *start_response* with *names* in Vary; what a predicate saw, a cache must too."""
-
-    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        headers = _with_vary(headers, names)
-        try:
-            if exc_info is None:
-                return start_response(status, headers)
-            return start_response(status, headers, exc_info)
-        finally:
-            exc_info = None  # PEP 3333: a traceback refers to this frame
-
-    return start
 
 
 def _with_vary(headers: list[tuple[str, str]], names: list[str]) -> list[tuple[str, str]]:
