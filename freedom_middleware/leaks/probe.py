@@ -101,7 +101,7 @@ class Record:
 class _Chunks:
     """The iterator of a body: another object, and without ``close()``."""
 
-    def __init__(self, chunks: Iterable[bytes | Exception], record: Record) -> None:
+    def __init__(self, chunks: Iterable[bytes | type[Exception]], record: Record) -> None:
         self._left = iter(chunks)
         self._record = record
 
@@ -114,7 +114,7 @@ class _Chunks:
         if isinstance(chunk, bytes):
             return chunk
         self._record.ended = True
-        raise StopIteration if chunk is None else chunk
+        raise StopIteration if chunk is None else chunk("on purpose")
 
     def __getattr__(self, name: str) -> Any:
         # ``yield from`` looks it up by itself where a generator is closed by the check.
@@ -126,7 +126,7 @@ class _Chunks:
 class OtherIterator:
     """A body as Django's are: its iterator is another object."""
 
-    def __init__(self, chunks: Iterable[bytes | Exception], record: Record) -> None:
+    def __init__(self, chunks: Iterable[bytes | type[Exception]], record: Record) -> None:
         self._chunks = chunks
         self._record = record
         record.body = self
@@ -149,7 +149,7 @@ class FalseWhenEmpty(OtherIterator):
 class OwnIterator(_Chunks):
     """A body as a generator is: its own iterator."""
 
-    def __init__(self, chunks: Iterable[bytes | Exception], record: Record) -> None:
+    def __init__(self, chunks: Iterable[bytes | type[Exception]], record: Record) -> None:
         super().__init__(chunks, record)
         record.body = self
 
@@ -177,7 +177,7 @@ class LikeGenerator(OwnIterator, Generator[bytes, None, None]):  # type: ignore[
 class SubList(list[Any]):
     """A list that has to be closed."""
 
-    def __init__(self, chunks: Iterable[bytes | Exception], record: Record) -> None:
+    def __init__(self, chunks: Iterable[bytes | type[Exception]], record: Record) -> None:
         super().__init__(chunks)
         self._record = record
         record.body = self

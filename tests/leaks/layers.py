@@ -260,7 +260,7 @@ FAULTY = {
     by_generator: {"close-lost", "close-repeated"},  # not begun; left
     on_iterator: {"close-on-iterator"},
     twice: {"close-repeated"},
-    early: {"close-early"},
+    early: {"close-early", "close-lost"},  # where the first chunk is an error
     elsewhere: {"close-wrong-thread"},
     if_true: {"close-lost"},
     unless_head: {"close-lost"},
