@@ -21,6 +21,7 @@ attribute, or loaded (see :mod:`freedom_middleware.places`).
 
 from __future__ import annotations
 
+import re
 import types
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -115,11 +116,13 @@ class Edge(NamedTuple):
             :class:`~freedom_middleware.Application` is its ``wsgi``.  Empty if it cannot
             be reached.  Where several labels of a tree of ours lead to one application,
             they have all its places in common.
+        routes: Of a guess, the routes that are written down on the way to it.
     """
 
     label: str
     application: WSGIApplication
     places: tuple[Place, ...]
+    routes: tuple[str, ...] = ()
 
 
 def children_of(
@@ -152,7 +155,7 @@ def edges_of(
     wanted = {id(thing) for thing in [*called, *(child for _, child in told)]}
     holding: dict[int, list[Place]] = {}
     package = _package_of(application)
-    for place, value in _reachable(
+    for place, value, _ in _reachable(
         application,
         # Deep, as a table of long prefixes is, but into nobody else's objects.
         64,
@@ -166,17 +169,42 @@ def edges_of(
     )
 
 
-def candidates(application: WSGIApplication, *, hops: int = 3) -> tuple[Edge, ...]:
+def candidates(application: WSGIApplication, *, hops: int = 6) -> tuple[Edge, ...]:
     """Return whatever below *application* could be called as one: a guess, to be tried.
 
     Unlike :func:`children_of` this looks through other objects, and takes everything that
     two arguments could be given to.  A label is the path that leads there.
     """
-    found: dict[int, tuple[Any, list[Place]]] = {}
-    for place, value in _reachable(application, hops, lambda value: True):
+    found: dict[int, tuple[Any, list[Place], list[str]]] = {}
+    named: dict[str, list[str]] = {}  # routes by the name of what they lead to
+    for place, value, way in _reachable(application, hops, lambda value: True):
+        if type(value) is str and place.name in _NAMES and not named.get(value):
+            named[value] = list(_routes_in(way[-1]))
         if value is not application and kind_by_looks(value, telling=True) == "WSGI":
-            found.setdefault(id(value), (value, []))[1].append(place)
-    return tuple(Edge(places[0].path, value, tuple(places)) for value, places in found.values())
+            known = found.setdefault(id(value), (value, [], []))
+            known[1].append(place)
+            known[2].extend(text for thing in way[1:] for text in _routes_in(thing))
+    for _, places, routes in found.values():
+        if not routes:
+            for key in re.findall(r"\['([^']+)'\]", places[0].path):
+                routes += named.get(key, ())
+    return tuple(
+        Edge(places[0].path, value, tuple(places), tuple(dict.fromkeys(routes)))
+        for value, places, routes in found.values()
+    )
+
+
+_NAMES = ("endpoint", "name", "route_name")
+
+
+def _routes_in(thing: Any) -> Iterator[str]:
+    """Yield what *thing* itself, a route or a row of a table, says of paths."""
+    for place in places_in(thing):
+        value = _value_of(place)
+        if type(value) is re.Pattern:
+            value = value.pattern
+        if type(value) is str and value.lstrip("^")[:1] == "/":
+            yield value
 
 
 def adapted(application: Any) -> Any:
@@ -447,6 +475,8 @@ def _texts(container: Any) -> list[str]:
     texts = []
     if is_a(container, list, tuple):
         for item in [_value_of(place) for place in places_in(container)]:
+            if type(item) is re.Pattern and type(item.pattern) is str:
+                item = item.pattern.replace(r"\/", "/").lstrip("^").rstrip("$")
             if type(item) is str:
                 texts.append(item)
             elif type(item) is tuple and all(type(part) in (str, type(None)) for part in item):
@@ -467,26 +497,28 @@ MANY_PLACES = 200_000
 
 def _reachable(
     application: object, hops: int, enter: Callable[[object], bool]
-) -> Iterator[tuple[Place, Any]]:
-    """Yield what can be reached from *application*, by the fewest steps first.
+) -> Iterator[tuple[Place, Any, tuple[Any, ...]]]:
+    """Yield what can be reached from *application*, by the fewest steps first, and the way.
 
     Lists, tuples and dicts are no step of their own.
     """
     seen = {id(application)}
-    waiting: deque[tuple[Any, str, Place | None, int]] = deque([(application, "", None, hops)])
+    waiting: deque[tuple[tuple[Any, ...], str, Place | None, int]] = deque(
+        [((application,), "", None, hops)]
+    )
     count = 0
     while waiting and count < MANY_PLACES:
-        thing, path, held, left = waiting.popleft()
-        for place in places_in(thing, path, held):
+        way, path, held, left = waiting.popleft()
+        for place in places_in(way[-1], path, held):
             value = _value_of(place)
             count += 1
             if value is MISSING:
                 continue
-            yield place, value
+            yield place, value, way
             steps = left - (not is_a(value, dict, list, tuple))
             if id(value) not in seen and steps > 0 and enter(value):
                 seen.add(id(value))
-                waiting.append((value, place.path, place, steps))
+                waiting.append(((*way, value), place.path, place, steps))
 
 
 def _package_of(thing: Any) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..dropped import Ledger
 from ..environ import CHECKING
-from ..places import is_a, lookup
+from ..places import MISSING, is_a, lookup
 from ..plausible import is_telling, kind_by_looks
 from ..testing import make_environ
 from ..tree import adapted, candidates, describe, edges_of, name_of
@@ -70,13 +70,14 @@ class Link:
     Attributes:
         parent, child: The layers at its ends.
         label: When the parent chooses this child.
+        routes: What the parent has written down on the way to it.
         sure: The finder says that this is a child; else it only could be called as one.
         request: What was seen to lead here, None if nothing did.
     """
 
     def __init__(self, parent: Layer, child: Layer, edge: Edge, *, sure: bool) -> None:
         self.parent, self.child, self.label, self.sure = parent, child, edge.label, sure
-        self.places = edge.places
+        self.places, self.routes = edge.places, edge.routes
         self.request: Request | None = None
 
 
@@ -188,6 +189,12 @@ class Session:
                 for link in layer.links:
                     self._put(link)
             self._discover(self.root)
+            self.unreached = [
+                f"{name_of(link.child.shown)} (in {f'{link.parent.name} {link.label}'.rstrip()})"
+                for layer in self.layers
+                for link in layer.links
+                if link.request is None and link.sure and link.child not in self.layers
+            ]
         except BaseException:
             self.__exit__()
             raise
@@ -249,6 +256,7 @@ class Session:
             for guess in candidates(application)
             if kind_by_looks(guess.application, telling=_tells(guess.places[0]))
             and not is_a(guess.application, *weakref.ProxyTypes)
+            and not _is_response(guess.application)
             and not any(
                 guess.application is outer or _owner(guess.application) is outer
                 for outer in own
@@ -313,26 +321,35 @@ class Session:
                 child.way = link
             elif link.request is None and link.sure and fresh and child.links:
                 self.alone.append(child)  # nobody asks it, so the check does
-            else:
-                if link.request is None and link.sure:
-                    inside = f"{layer.name} {link.label}".rstrip()
-                    self.unreached.append(f"{name_of(child.shown)} (in {inside})")
-                if link.request is None or not fresh:
-                    continue
+            elif link.request is None or not fresh:
+                continue
             self._discover(child)
 
     def _variants(self, layer: Layer, entry: Request) -> list[Request]:
         """Return *entry* and what a table's labels suggest instead of it."""
         requests = [entry, *(entry._replace(path=path) for path in self._paths)]
         base = entry.path.partition("?")[0].rstrip("/")
+        if layer.links and all(link.routes for link in layer.links):
+            # A framework that serves others beside its own pages; those are not called.
+            requests = [request for request in requests if request.path != "/"]
+        for route in dict.fromkeys(route for link in layer.links for route in link.routes):
+            fixed = re.split(r"[<{(*:\[$?+\\]", route.lstrip("^"), maxsplit=1)[0]
+            ends = [""] if fixed == route else ["", "check"]
+            requests += (
+                entry._replace(path=path + end)
+                for path in (base + fixed, fixed, base + fixed.rstrip("/") + "/")
+                for end in ends
+            )
         for link in layer.links:
             label = link.label
             for path in re.findall(r"/[^\s'\"(),]*", label):
-                method = re.search(r"method\('(\w+)'", label)
+                method = re.search(r"method\('(\w+)'| ([A-Z]+)$", label)
                 host = label[: label.index("/")].strip() if "." in label else ""
                 requests += (
                     entry._replace(
-                        path=at, method=method[1] if method else entry.method, host=host
+                        path=at,
+                        method=(method[1] or method[2]) if method else entry.method,
+                        host=host,
                     )
                     for at in (base + path.rstrip("/") + "/", base + path, path)
                 )
@@ -478,6 +495,13 @@ class Session:
 def _tells(place: Place) -> bool:
     """Say whether a guess is held by the object itself, under a name that tells."""
     return is_telling(place.name) and place.path == f".{place.name}"
+
+
+def _is_response(thing: Any) -> bool:
+    """Say whether *thing* only answers for itself, as WebOb's and Werkzeug's responses do."""
+    return lookup(thing, "headers") is not MISSING and any(
+        lookup(thing, name) is not MISSING for name in ("status", "status_code", "code")
+    )
 
 
 def _owner(thing: Any) -> Any:
