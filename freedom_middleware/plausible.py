@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .places import MISSING, declared, is_a, lookup, places_in
@@ -74,8 +75,10 @@ def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
         telling: Whether it stands where applications do, under a name such as ``app``.
             Elsewhere its parameters must be called as PEP 3333 or ASGI call them.
     """
-    if is_a(thing, type, types.ModuleType):
+    if is_a(thing, types.ModuleType, weakref.ReferenceType):
         return None
+    if is_a(thing, type):
+        telling = False
     if declared(thing, "wsgi_children") is not MISSING or is_a(
         declared(thing, "wsgi_name"), str
     ):
@@ -101,8 +104,10 @@ def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
 
 def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
     """Return the shape of *thing*, None if it cannot be called at all."""
-    if steps == 0 or is_a(thing, type):
+    if steps == 0:
         return None
+    if is_a(thing, type):
+        return _shape_of_class(thing)
     if type(thing) is types.FunctionType:
         own = _shape_of_function(thing)
         wrapped = lookup(thing, "__wrapped__")
@@ -134,13 +139,27 @@ def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
     return _UNKNOWN
 
 
+def _shape_of_class(cls: type) -> _Shape | None:
+    """Return the shape of a class whose instances are bodies, and so is an application."""
+    made = _entry_of(cls, "__init__")
+    if type(made) is not types.FunctionType or _entry_of(cls, "__iter__") is MISSING:
+        return None
+    shape = _without_first(_shape_of_function(made), 1)
+    return shape if shape is None or shape.required == shape.most == len(shape.names) else None
+
+
+def _entry_of(cls: type, name: str) -> Any:
+    for each in type.__dict__["__mro__"].__get__(cls):
+        entry = type.__dict__["__dict__"].__get__(each).get(name, MISSING)
+        if entry is not MISSING:
+            return entry
+    return MISSING
+
+
 def _class_call(thing: Any) -> Any:
     """Return what the class of *thing* has as ``__call__``; an instance's own is not used."""
-    for cls in type.__dict__["__mro__"].__get__(type(thing)):
-        entry = type.__dict__["__dict__"].__get__(cls).get("__call__", MISSING)
-        if entry is not MISSING:
-            return MISSING if entry is None else entry
-    return MISSING
+    call = _entry_of(type(thing), "__call__")
+    return MISSING if call is None else call
 
 
 def _shape_of_function(function: types.FunctionType) -> _Shape:

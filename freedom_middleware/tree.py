@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     from .wsgi import Environ, WSGIApplication
 
+    Look = Callable[[Any, str, Place | None], Iterator[Place]]
+
 __all__ = [
     "Choice",
     "Description",
@@ -57,6 +59,7 @@ __all__ = [
     "is_named",
     "name_of",
     "origin",
+    "package_of",
     "walk",
 ]
 
@@ -154,12 +157,12 @@ def edges_of(
     called = [adapted(child) for _, child in told]
     wanted = {id(thing) for thing in [*called, *(child for _, child in told)]}
     holding: dict[int, list[Place]] = {}
-    package = _package_of(application)
+    package = package_of(application)
     for place, value, _ in _reachable(
         application,
         # Deep, as a table of long prefixes is, but into nobody else's objects.
         64,
-        lambda value: id(value) not in wanted and _package_of(value) in (package, "builtins"),
+        lambda value: id(value) not in wanted and package_of(value) in (package, "builtins"),
     ):
         if id(value) in wanted:
             holding.setdefault(id(value), []).append(place)
@@ -169,15 +172,22 @@ def edges_of(
     )
 
 
-def candidates(application: WSGIApplication, *, hops: int = 6) -> tuple[Edge, ...]:
+def candidates(
+    application: WSGIApplication, *, hops: int = 6, look: Look = places_in
+) -> tuple[Edge, ...]:
     """Return whatever below *application* could be called as one: a guess, to be tried.
 
     Unlike :func:`children_of` this looks through other objects, and takes everything that
     two arguments could be given to.  A label is the path that leads there.
+
+    Args:
+        application: Where to begin.
+        hops: Through how many objects to look.
+        look: Yields the places in an object.
     """
     found: dict[int, tuple[Any, list[Place], list[str]]] = {}
     named: dict[str, list[str]] = {}  # routes by the name of what they lead to
-    for place, value, way in _reachable(application, hops, lambda value: True):
+    for place, value, way in _reachable(application, hops, lambda value: True, look):
         if type(value) is str and place.name in _NAMES and not named.get(value):
             named[value] = list(_routes_in(way[-1]))
         if value is not application and kind_by_looks(value, telling=True) == "WSGI":
@@ -496,7 +506,10 @@ MANY_PLACES = 200_000
 
 
 def _reachable(
-    application: object, hops: int, enter: Callable[[object], bool]
+    application: object,
+    hops: int,
+    enter: Callable[[object], bool],
+    look: Look = places_in,
 ) -> Iterator[tuple[Place, Any, tuple[Any, ...]]]:
     """Yield what can be reached from *application*, by the fewest steps first, and the way.
 
@@ -509,7 +522,7 @@ def _reachable(
     count = 0
     while waiting and count < MANY_PLACES:
         way, path, held, left = waiting.popleft()
-        for place in places_in(way[-1], path, held):
+        for place in look(way[-1], path, held):
             value = _value_of(place)
             count += 1
             if value is MISSING:
@@ -521,10 +534,13 @@ def _reachable(
                 waiting.append(((*way, value), place.path, place, steps))
 
 
-def _package_of(thing: Any) -> str:
-    """Return the top-level package that *thing* was written in."""
+def package_of(thing: Any) -> str:
+    """Return the top-level package that *thing*, or its class, was written in."""
+    if type(thing) is types.MethodType:
+        thing = thing.__self__
     if type(thing) is types.FunctionType:
         module = thing.__globals__.get("__name__")
     else:
-        module = type.__dict__["__dict__"].__get__(type(thing)).get("__module__", "builtins")
+        own = thing if is_a(thing, type) else type(thing)
+        module = type.__dict__["__dict__"].__get__(own).get("__module__", "builtins")
     return str(module).partition(".")[0]

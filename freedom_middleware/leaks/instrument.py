@@ -23,6 +23,7 @@ from ..places import MISSING, is_a, lookup
 from ..plausible import is_telling, kind_by_looks
 from ..testing import make_environ
 from ..tree import adapted, candidates, describe, edges_of, name_of
+from .hidden import hidden_places
 from .probe import Probe, Record, probe_for
 from .scenarios import SCENARIOS, Outcome, Scenario, answer, serve
 
@@ -223,7 +224,7 @@ class Session:
         layer = self._known[id(application)] = Layer(application, shown)
         for edge, sure in self._edges(layer, above):
             held = edge.places[0].get() if edge.places else adapted(edge.application)
-            if is_a(held, type) or any(held is outer for outer in (*above, application)):
+            if any(held is outer for outer in (*above, application)):
                 continue
             child = self._known.get(id(held))
             if child is None:
@@ -253,12 +254,13 @@ class Session:
         own = [*above, application]
         guesses = [
             guess
-            for guess in candidates(application)
+            for guess in candidates(application, look=hidden_places(application))
             if kind_by_looks(guess.application, telling=_tells(guess.places[0]))
-            and not is_a(guess.application, *weakref.ProxyTypes)
             and not _is_response(guess.application)
             and not any(
-                guess.application is outer or _owner(guess.application) is outer
+                guess.application is outer
+                or _owner(guess.application) is outer
+                or any(guess.application is proxy for proxy in weakref.getweakrefs(outer))
                 for outer in own
             )
         ]
