@@ -8,6 +8,7 @@ and the innermost application, with its database, is never called.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import threading
@@ -19,19 +20,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..dropped import Ledger
 from ..environ import CHECKING
-from ..places import MISSING, is_a, lookup
+from ..origins import framework_of
+from ..places import MISSING, Place, is_a, lookup
 from ..plausible import is_telling, kind_by_looks
 from ..testing import make_environ
-from ..tree import adapted, candidates, describe, edges_of, name_of
+from ..tree import Edge, adapted, candidates, describe, edges_of, name_of, package_of
 from .hidden import hidden_places
 from .probe import Probe, Record, probe_for
 from .scenarios import SCENARIOS, Outcome, Scenario, answer, serve
+from .swap import function_of, original_of, probe_in_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..places import Place
-    from ..tree import Edge
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
     from .probe import Act
 
@@ -73,6 +74,7 @@ class Link:
         label: When the parent chooses this child.
         routes: What the parent has written down on the way to it.
         sure: The finder says that this is a child; else it only could be called as one.
+        places: Where the probe stands; none if it stands in the code of the child.
         request: What was seen to lead here, None if nothing did.
     """
 
@@ -91,6 +93,7 @@ class Layer:
         way: By which link it is reached from outside; None for the outermost, and for one
             that is driven alone.
         hops: What stands between it and its children, and cannot be told from it.
+        patches: With what somebody has replaced its methods.
     """
 
     def __init__(self, application: Any, shown: Any) -> None:
@@ -98,6 +101,7 @@ class Layer:
         self.shown = shown
         self.links: list[Link] = []
         self.hops: list[str] = []
+        self.patches: list[Any] = []
         self.way: Link | None = None
         self.waited_in_vain = 0
 
@@ -105,12 +109,16 @@ class Layer:
     def name(self) -> str:
         """What its user calls it, and what could not be told from it."""
         name = name_of(self.application if self.links else self.shown)
+        if self.patches:
+            by = (framework_of(patch).rpartition(" ")[0] for patch in self.patches)
+            names = zip(by, map(name_of, self.patches), strict=True)
+            name += f" patched by {', '.join(dict.fromkeys(by or name for by, name in names))}"
         return f"{name} with {', '.join(self.hops)} inside" if self.hops else name
 
     @property
     def origin(self) -> str:
         """The distribution that it comes from, or ``FILE:LINE``."""
-        told = describe(self.application)
+        told = describe(self.patches[0] if self.patches else self.application)
         return told.framework or told.where
 
     @property
@@ -235,6 +243,9 @@ class Session:
     def _edges(self, layer: Layer, above: list[Any]) -> Iterator[tuple[Edge, bool]]:
         """Yield the ways down, and whether they are sure; through an ASGI application too."""
         found = False
+        original, patches = original_of(layer.application)
+        own = package_of(layer.application)
+        layer.patches = [patch for patch in patches if package_of(patch) != own]
         for edge in edges_of(layer.application, above=above):
             found = True
             if kind_by_looks(edge.application, telling=True) != "ASGI":
@@ -245,7 +256,9 @@ class Session:
                 layer.hops.append(name_of(edge.application))
             for guess in below:
                 yield guess, False
-        if not found:
+        if not found and patches:
+            yield Edge("", original, ()), True
+        elif not found:
             for guess in self._guesses(layer.application, above):
                 yield guess, False
 
@@ -280,6 +293,8 @@ class Session:
     # -- touch --
 
     def _put(self, link: Link) -> None:
+        if not link.places:
+            self._put_in_code(link)
         for place in link.places:
             held = place.get()
             if type(held).__mro__[1] is Probe or held is not link.child.application:
@@ -289,6 +304,23 @@ class Session:
                 kept.insert(0, kept[0].held)
             self._set += [(each, each.get()) for each in kept]
             place.set(probe_for(held, self._act_of(link)))
+
+    def _put_in_code(self, link: Link) -> bool:
+        """Put a probe into the code of what is called, which stays what it is."""
+        function = function_of(link.child.application)
+        if function is None:
+            return False
+        for place in link.places:
+            place.set(link.child.application)
+        code = Place(
+            "",
+            "",
+            functools.partial(getattr, function, "__code__"),
+            functools.partial(setattr, function, "__code__"),
+        )
+        self._set.append((code, function.__code__))
+        probe_in_code(link.child.application, function, self._act_of(link))
+        return True
 
     def _act_of(self, link: Link) -> Act:
         def act(target: Any, environ: Environ, start_response: StartResponse) -> Body:
@@ -310,6 +342,10 @@ class Session:
         requests = self._variants(layer, entry or Request(self._paths[0]))
         for request in requests:
             self._attempt(layer, request)
+        if not layer.driven and any([self._put_in_code(link) for link in layer.links]):
+            # It refuses whatever passes for what it holds.
+            for request in requests:
+                self._attempt(layer, request)
         for request in requests[:1] if layer.driven else []:
             while any(link.request is None for link in layer.links):
                 called = frozenset(layer.driven)

@@ -38,6 +38,7 @@ __all__ = [
     "Record",
     "SubList",
     "probe_for",
+    "request_in",
 ]
 
 
@@ -229,7 +230,7 @@ class Probe:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Do what is to be done with a request; pass any other call on."""
-        request = _request(arguments, keywords)
+        request = request_in(arguments, keywords)
         if request is None:
             return self._freedom_target(*arguments, **keywords)
         return self._freedom_act(self._freedom_target, *request)
@@ -264,7 +265,7 @@ class Probe:
         return self  # a function in an instance is no method, and neither is this
 
 
-def _request(
+def request_in(
     arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> tuple[Environ, StartResponse] | None:
     """Return environ and start_response if that is what an application was called with."""

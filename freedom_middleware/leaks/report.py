@@ -234,6 +234,10 @@ def _paragraph(
     if guarded:
         yield "  This is what CloseGuard inside it does not repair."
         return
-    name = label.partition(" #")[0].partition(" with ")[0]
+    name, _, patcher = label.partition(" #")[0].partition(" with ")[0].partition(" patched by ")
+    if patcher:
+        fix = f"keep {patcher} from patching {name}; put its middleware around the site"
+        yield from _indented(terminal, f"Fix:  {printable(fix)}, with CloseGuard inside.", width, "  ")
+        return
     yield f"  Fix:  application = {printable(name)}(CloseGuard(application))"
     yield f"  Try:  freedom-middleware check {printable(spec)} --guarded"
