@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Kind = Literal["WSGI", "ASGI"]
 
-__all__ = ["is_telling", "kind_by_looks"]
+__all__ = ["is_telling", "kind_by_looks", "takes_requests"]
 
 _ENVIRON = {"environ", "env", "environment", "wsgienviron", "wsgienvironment"}
 _RESPOND = {"respond", "sr"}  # and whatever begins with "start"
@@ -39,7 +39,7 @@ _SPOILING = {
     *("callback", "class", "cls", "config", "context", "ctx", "error", "exc", "factory"),
     *("handler", "hook", "id", "iter", "iterator", "key", "logger", "name", "type"),
 }
-_CO_VARARGS, _CO_COROUTINE = 0x04, 0x80
+_CO_VARARGS, _CO_VARKEYWORDS, _CO_COROUTINE = 0x04, 0x08, 0x80
 
 
 class _Shape(NamedTuple):
@@ -102,6 +102,12 @@ def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
     return "WSGI"
 
 
+def takes_requests(thing: Any) -> bool:
+    """Say whether *thing* is known to take two arguments, whatever they are called."""
+    shape = _shape_of(thing)
+    return shape is not None and shape is not _UNKNOWN and shape.required <= 2 <= shape.most
+
+
 def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
     """Return the shape of *thing*, None if it cannot be called at all."""
     if steps == 0:
@@ -113,6 +119,8 @@ def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
         wrapped = lookup(thing, "__wrapped__")
         if wrapped is MISSING or own.names or own.most < _UNKNOWN.most:
             return own
+        if not thing.__code__.co_flags & _CO_VARKEYWORDS:
+            return own  # and hands on less, as Werkzeug's Request.application does
         return _shape_of(wrapped, steps - 1) or own  # takes anything, as a decorator does
     if type(thing) is types.MethodType:
         return _without_first(_shape_of(thing.__func__, steps - 1), 1)

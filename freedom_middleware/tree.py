@@ -120,12 +120,14 @@ class Edge(NamedTuple):
             be reached.  Where several labels of a tree of ours lead to one application,
             they have all its places in common.
         routes: Of a guess, the routes that are written down on the way to it.
+        through: Of a guess, what stands between the two and could be called as well.
     """
 
     label: str
     application: WSGIApplication
     places: tuple[Place, ...]
     routes: tuple[str, ...] = ()
+    through: tuple[Any, ...] = ()
 
 
 def children_of(
@@ -185,22 +187,28 @@ def candidates(
         hops: Through how many objects to look.
         look: Yields the places in an object.
     """
-    found: dict[int, tuple[Any, list[Place], list[str]]] = {}
+    found: dict[int, tuple[Any, list[Place], list[str], tuple[Any, ...]]] = {}
     named: dict[str, list[str]] = {}  # routes by the name of what they lead to
     for place, value, way in _reachable(application, hops, lambda value: True, look):
         if type(value) is str and place.name in _NAMES and not named.get(value):
             named[value] = list(_routes_in(way[-1]))
         if value is not application and kind_by_looks(value, telling=True) == "WSGI":
-            known = found.setdefault(id(value), (value, [], []))
+            known = found.setdefault(id(value), (value, [], [], way[1:]))
             known[1].append(place)
             known[2].extend(text for thing in way[1:] for text in _routes_in(thing))
-    for _, places, routes in found.values():
+    for _, places, routes, _ in found.values():
         if not routes:
             for key in re.findall(r"\['([^']+)'\]", places[0].path):
                 routes += named.get(key, ())
     return tuple(
-        Edge(places[0].path, value, tuple(places), tuple(dict.fromkeys(routes)))
-        for value, places, routes in found.values()
+        Edge(
+            places[0].path,
+            value,
+            tuple(places),
+            tuple(dict.fromkeys(routes)),
+            tuple(thing for thing in way if kind_by_looks(thing, telling=True) == "WSGI"),
+        )
+        for value, places, routes, way in found.values()
     )
 
 

@@ -22,7 +22,7 @@ from ..dropped import Ledger
 from ..environ import CHECKING
 from ..origins import framework_of
 from ..places import MISSING, Place, is_a, lookup
-from ..plausible import is_telling, kind_by_looks
+from ..plausible import is_telling, kind_by_looks, takes_requests
 from ..testing import make_environ
 from ..tree import Edge, adapted, candidates, describe, edges_of, name_of, package_of
 from .hidden import hidden_places
@@ -75,6 +75,7 @@ class Link:
         routes: What the parent has written down on the way to it.
         sure: The finder says that this is a child; else it only could be called as one.
         places: Where the probe stands; none if it stands in the code of the child.
+        hops: What the parent calls, as far as can be seen, and what then calls the child.
         request: What was seen to lead here, None if nothing did.
     """
 
@@ -82,6 +83,8 @@ class Link:
         self.parent, self.child, self.label, self.sure = parent, child, edge.label, sure
         self.places, self.routes = edge.places, edge.routes
         self.request: Request | None = None
+        self.hops: list[str] = []
+        self.probes: list[tuple[Place, Probe]] = []
 
 
 class Layer:
@@ -93,6 +96,7 @@ class Layer:
         way: By which link it is reached from outside; None for the outermost, and for one
             that is driven alone.
         hops: What stands between it and its children, and cannot be told from it.
+        is_bridge: What is called by it runs on another thread, as behind an ASGI application.
         patches: With what somebody has replaced its methods.
     """
 
@@ -101,6 +105,7 @@ class Layer:
         self.shown = shown
         self.links: list[Link] = []
         self.hops: list[str] = []
+        self.is_bridge = False
         self.patches: list[Any] = []
         self.way: Link | None = None
         self.waited_in_vain = 0
@@ -113,7 +118,8 @@ class Layer:
             by = (framework_of(patch).rpartition(" ")[0] for patch in self.patches)
             names = zip(by, map(name_of, self.patches), strict=True)
             name += f" patched by {', '.join(dict.fromkeys(by or name for by, name in names))}"
-        return f"{name} with {', '.join(self.hops)} inside" if self.hops else name
+        hops = dict.fromkeys([*self.hops, *(hop for link in self.driven for hop in link.hops)])
+        return f"{name} with {', '.join(hops)} inside" if hops else name
 
     @property
     def origin(self) -> str:
@@ -237,7 +243,10 @@ class Session:
             child = self._known.get(id(held))
             if child is None:
                 child = self._look(held, edge.application, [*above, application])
-            layer.links.append(Link(layer, child, edge, sure=sure))
+            link = Link(layer, child, edge, sure=sure)
+            if not sure and not layer.is_bridge:
+                link.hops = list(map(name_of, edge.through))
+            layer.links.append(link)
         return layer
 
     def _edges(self, layer: Layer, above: list[Any]) -> Iterator[tuple[Edge, bool]]:
@@ -254,6 +263,7 @@ class Session:
             below = self._guesses(edge.application, [*above, layer.application])
             if below:
                 layer.hops.append(name_of(edge.application))
+                layer.is_bridge = True
             for guess in below:
                 yield guess, False
         if not found and patches:
@@ -268,7 +278,7 @@ class Session:
         guesses = [
             guess
             for guess in candidates(application, look=hidden_places(application))
-            if kind_by_looks(guess.application, telling=_tells(guess.places[0]))
+            if kind_by_looks(guess.application, telling=_tells(guess))
             and not _is_response(guess.application)
             and not any(
                 guess.application is outer
@@ -282,12 +292,7 @@ class Session:
             guess
             for guess in guesses
             # What is inside another guess is that one's to call.
-            if not any(
-                guess.places[0].path.startswith(
-                    (f"{path}.", f"{path}[", f"{path}<", f"{path}(")
-                )
-                for path in paths
-            )
+            if not any(_is_inside(guess.places[0], path) for path in paths)
         ]
 
     # -- touch --
@@ -303,15 +308,17 @@ class Session:
             while kept[0].held is not None:
                 kept.insert(0, kept[0].held)
             self._set += [(each, each.get()) for each in kept]
-            place.set(probe_for(held, self._act_of(link)))
+            link.probes.append((place, probe_for(held, self._act_of(link))))
+            place.set(link.probes[-1][1])
 
     def _put_in_code(self, link: Link) -> bool:
         """Put a probe into the code of what is called, which stays what it is."""
         function = function_of(link.child.application)
         if function is None:
             return False
-        for place in link.places:
-            place.set(link.child.application)
+        for place, probe in link.probes:
+            if place.get() is probe:
+                place.set(link.child.application)
         code = Place(
             "",
             "",
@@ -342,7 +349,8 @@ class Session:
         requests = self._variants(layer, entry or Request(self._paths[0]))
         for request in requests:
             self._attempt(layer, request)
-        if not layer.driven and any([self._put_in_code(link) for link in layer.links]):
+        refused = [] if layer.driven else [link for link in layer.links if link.sure]
+        if any([self._put_in_code(link) for link in refused]):
             # It refuses whatever passes for what it holds.
             for request in requests:
                 self._attempt(layer, request)
@@ -414,9 +422,11 @@ class Session:
         outcome = self._send(layer, request, {link: noting(link) for link in layer.links})
         if layer is self.root and request == Request(self._paths[0]):
             if outcome.raised:
-                self.baseline.append(f"{request} raised {outcome.raised[0]!r}")
+                self.baseline = [f"{request} raised {outcome.raised[0]!r}"]
             elif outcome.status is None or outcome.status >= "500":
-                self.baseline.append(f"{request} is answered with {outcome.status}")
+                self.baseline = [f"{request} is answered with {outcome.status}"]
+            else:
+                self.baseline = []
 
     # -- drive --
 
@@ -467,7 +477,7 @@ class Session:
                 what they guard.
         """
         driven = Driven()
-        if layer.hops and scenario.most is not None:
+        if layer.is_bridge and scenario.most is not None:
             return driven  # a thread would wait for ever to hand over the next chunk
         if scenario.method != "GET":
             if request.method != "GET":
@@ -530,9 +540,22 @@ class Session:
             time.sleep(0.005)
 
 
-def _tells(place: Place) -> bool:
-    """Say whether a guess is held by the object itself, under a name that tells."""
-    return is_telling(place.name) and place.path == f".{place.name}"
+def _is_inside(place: Place, path: str) -> bool:
+    return place.path.startswith((f"{path}.", f"{path}[", f"{path}<", f"{path}(", f"{path}:"))
+
+
+def _tells(guess: Edge) -> bool:
+    """Say whether the name tells under which a guess is held.
+
+    Further in, only a variable of a function does, and not if what it holds takes anything:
+    a proxy may.
+    """
+    place = guess.places[0]
+    if not is_telling(place.name):
+        return False
+    if place.path == f".{place.name}":
+        return True
+    return place.path.endswith(f"<{place.name}>") and takes_requests(guess.application)
 
 
 def _is_response(thing: Any) -> bool:
