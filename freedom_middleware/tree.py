@@ -206,7 +206,7 @@ def candidates(
             value,
             tuple(places),
             tuple(dict.fromkeys(routes)),
-            tuple(thing for thing in way if kind_by_looks(thing, telling=True) == "WSGI"),
+            tuple(thing for thing in way if kind_by_looks(thing, telling=True)),
         )
         for value, places, routes, way in found.values()
     )

@@ -244,8 +244,7 @@ class Session:
             if child is None:
                 child = self._look(held, edge.application, [*above, application])
             link = Link(layer, child, edge, sure=sure)
-            if not sure and not layer.is_bridge:
-                link.hops = list(map(name_of, edge.through))
+            link.hops = list(map(name_of, edge.through[-1:] if layer.is_bridge else edge.through))
             layer.links.append(link)
         return layer
 
