@@ -205,7 +205,7 @@ class Session:
                     self._put(link)
             self._discover(self.root)
             self.unreached = [
-                f"{name_of(link.child.shown)} (in {f'{link.parent.name} {link.label}'.rstrip()})"
+                f"{name_of(link.child.shown)} (in {f'{layer.name} {link.label}'.rstrip()})"
                 for layer in self.layers
                 for link in layer.links
                 if link.request is None and link.sure and link.child not in self.layers
@@ -244,7 +244,8 @@ class Session:
             if child is None:
                 child = self._look(held, edge.application, [*above, application])
             link = Link(layer, child, edge, sure=sure)
-            link.hops = list(map(name_of, edge.through[-1:] if layer.is_bridge else edge.through))
+            through = edge.through[-1:] if layer.is_bridge else edge.through
+            link.hops = [name_of(thing) for thing in through]
             layer.links.append(link)
         return layer
 
@@ -349,7 +350,8 @@ class Session:
         for request in requests:
             self._attempt(layer, request)
         refused = [] if layer.driven else [link for link in layer.links if link.sure]
-        if any([self._put_in_code(link) for link in refused]):
+        put = [self._put_in_code(link) for link in refused]
+        if any(put):
             # It refuses whatever passes for what it holds.
             for request in requests:
                 self._attempt(layer, request)

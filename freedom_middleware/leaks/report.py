@@ -236,8 +236,11 @@ def _paragraph(
         return
     name, _, patcher = label.partition(" #")[0].partition(" with ")[0].partition(" patched by ")
     if patcher:
-        fix = f"keep {patcher} from patching {name}; put its middleware around the site"
-        yield from _indented(terminal, f"Fix:  {printable(fix)}, with CloseGuard inside.", width, "  ")
+        fix = (
+            f"Fix:  keep {printable(patcher)} from patching {printable(name)}, and put its"
+            " middleware around CloseGuard(application)."
+        )
+        yield from _indented(terminal, fix, width, "  ")
         return
     yield f"  Fix:  application = {printable(name)}(CloseGuard(application))"
     yield f"  Try:  freedom-middleware check {printable(spec)} --guarded"

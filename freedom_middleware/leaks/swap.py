@@ -87,8 +87,8 @@ def original_of(application: Any, steps: int = 8) -> tuple[Any, list[Any]]:
     wrapt proxy, that holds the one it replaced.
 
     Returns:
-        The original, bound to *application*, and what was put around it; ``MISSING`` if *application*
-        is no instance, or was not patched.
+        The original, bound to *application*, and what was put around it; ``MISSING`` if
+        *application* is no instance, or was not patched.
     """
     if is_a(application, type, types.FunctionType, types.MethodType):
         return MISSING, []

@@ -11,8 +11,11 @@ from freedom_middleware.errors import OptionError
 from freedom_middleware.leaks import check
 from freedom_middleware.places import places_in
 from freedom_middleware.testing import exchange, hello
+from tests.leaks import layers
 from tests.leaks.layers import (
+    CONDITIONS,
     FAULTY,
+    HIDERS,
     HOLDERS,
     InTuple,
     by_list,
@@ -21,6 +24,7 @@ from tests.leaks.layers import (
     fails,
     forgets_the_first,
     in_partial,
+    in_weak_proxy,
     keeps_errors,
     proxy_fix,
     raises,
@@ -60,6 +64,45 @@ class TestEachFault:
         assert len(report.culprits) == 1
         assert report.layers[0] == "ProxyFix"
         assert report.layers[-2:] == ["ProxyFix #2", "never_called"]
+
+    @pytest.mark.parametrize("layer", HIDERS, ids=lambda layer: layer.__name__)
+    def test_is_found_where_only_its_code_says_what_it_calls(self, layer):
+        report = check(proxy_fix(layer(proxy_fix(never_called))))
+
+        assert len(report.culprits) == 1
+        assert report.layers[0] == "ProxyFix"
+        assert not any("ProxyFix" in label for label in report.culprits)
+        if layer is not in_weak_proxy:  # what it stands for is nobody's to ask
+            assert report.layers[-2:] == ["ProxyFix #2", "never_called"]
+
+    @pytest.mark.parametrize("condition", CONDITIONS)
+    def test_is_found_where_it_takes_a_page_or_a_status(self, condition):
+        report = check(proxy_fix(CONDITIONS[condition](proxy_fix(never_called))))
+
+        [label] = report.culprits
+        assert label in ("if_answered", "if_asked")
+        assert report.table[label]["whole"] == "ok"
+
+    def test_what_stands_between_is_named_with_it(self):
+        class Box:
+            def __init__(self, application):
+                self.held = [application]
+
+            def __call__(self, *request):
+                return self.held[0](*request)
+
+        class Outer:
+            def __init__(self, application):
+                self.box = [{1: {2: {3: {4: {5: [application]}}}}}]
+
+            def __call__(self, environ, start_response):
+                [table] = self.box
+                return list(table[1][2][3][4][5][0](environ, start_response))
+
+        report = check(Outer(Box(hello)))
+
+        assert report.layers == ["Outer with Box inside", "hello"]
+        assert list(report.culprits) == ["Outer with Box inside"]
 
     def test_the_body_of_a_404_has_to_be_closed_too(self):
         report = check(forgets_the_first(proxy_fix(hello), proxy_fix(hello)))
@@ -190,6 +233,17 @@ class TestAfterwards:
 
         assert len(report.layers) > 6
         assert self.held(stack) == before
+
+    @pytest.mark.parametrize("layer", HIDERS, ids=lambda layer: layer.__name__)
+    def test_so_where_others_share_the_place(self, layer):
+        stack = layer(hello)
+        shared = [self.held(stack), vars(layers).copy(), vars(type(stack)).copy()]
+        code = hello.__code__
+
+        assert check(stack).culprits
+
+        assert [self.held(stack), vars(layers).copy(), vars(type(stack)).copy()] == shared
+        assert hello.__code__ is code
 
     def test_also_where_a_layer_stops_the_process(self):
         stack = proxy_fix(stops(self.stack()))
