@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 import threading
 import time
 import types
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..dropped import Ledger
 from ..environ import CHECKING
 from ..origins import framework_of
 from ..places import MISSING, Place, is_a, lookup
 from ..plausible import is_telling, kind_by_looks, takes_requests
-from ..testing import make_environ
 from ..tree import Edge, adapted, candidates, describe, edges_of, name_of, package_of
 from .hidden import hidden_places
 from .probe import Probe, Record, probe_for
+from .requests import Request, environ_for, requests_for
 from .scenarios import SCENARIOS, Outcome, Scenario, answer, serve
 from .swap import function_of, original_of, probe_in_code
 
@@ -45,25 +44,6 @@ WAITS_IN_VAIN = 2
 """After so many waits for nothing, a layer is believed to close nothing later."""
 
 _one_at_a_time = threading.RLock()
-
-
-class Request(NamedTuple):
-    """What makes an application call one of its children.
-
-    Attributes:
-        path, method, host: Of the request.
-        refusing: The links whose children have to answer 404 first, as in a cascade.
-    """
-
-    path: str
-    method: str = "GET"
-    host: str = ""
-    refusing: frozenset[Link] = frozenset()
-
-    def __str__(self) -> str:
-        at = f" at {self.host}" if self.host else ""
-        behind = " after a 404" if self.refusing else ""
-        return f"{self.method} {self.path}{at}{behind}"
 
 
 class Link:
@@ -346,7 +326,7 @@ class Session:
         if not layer.links:
             return
         entry = layer.way.request if layer.way else None
-        requests = self._variants(layer, entry or Request(self._paths[0]))
+        requests = requests_for(layer.links, entry or Request(self._paths[0]), self._paths)
         for request in requests:
             self._attempt(layer, request)
         refused = [] if layer.driven else [link for link in layer.links if link.sure]
@@ -371,42 +351,6 @@ class Session:
             elif link.request is None or not fresh:
                 continue
             self._discover(child)
-
-    def _variants(self, layer: Layer, entry: Request) -> list[Request]:
-        """Return *entry* and what a table's labels suggest instead of it."""
-        requests = [entry, *(entry._replace(path=path) for path in self._paths)]
-        base = entry.path.partition("?")[0].rstrip("/")
-        if layer.links and all(link.routes for link in layer.links):
-            # A framework that serves others beside its own pages; those are not called.
-            requests = [request for request in requests if request.path != "/"]
-        for route in dict.fromkeys(route for link in layer.links for route in link.routes):
-            fixed = re.split(r"[<{(*:\[$?+\\]", route.lstrip("^"), maxsplit=1)[0]
-            ends = [""] if fixed == route else ["", "check"]
-            requests += (
-                entry._replace(path=path + end)
-                for path in (base + fixed, fixed, base + fixed.rstrip("/") + "/")
-                for end in ends
-            )
-        for link in layer.links:
-            label = link.label
-            for path in re.findall(r"/[^\s'\"(),]*", label):
-                method = re.search(r"method\('(\w+)'| ([A-Z]+)$", label)
-                host = label[: label.index("/")].strip() if "." in label else ""
-                requests += (
-                    entry._replace(
-                        path=at,
-                        method=(method[1] or method[2]) if method else entry.method,
-                        host=host,
-                    )
-                    for at in (base + path.rstrip("/") + "/", base + path, path)
-                )
-            if re.fullmatch(r"[A-Z]+", label):
-                requests.append(entry._replace(method=label))
-            elif re.fullmatch(r"[\w.*:\[\]-]+", label) and re.search(r"[a-z:]", label):
-                requests.append(entry._replace(host=label.replace("*", "check")))
-        if any(link.label == "GET" for link in layer.links):
-            requests.append(entry._replace(method="CHECK"))  # for who answers the others
-        return list(dict.fromkeys(requests))
 
     def _attempt(self, layer: Layer, request: Request) -> None:
         """Send *request*, and note which of the children are called."""
@@ -455,15 +399,7 @@ class Session:
                     body.close()
 
     def _environ(self, request: Request) -> Environ:
-        path, _, query = request.path.partition("?")
-        number = f"freedom_middleware={next(self._number)}"  # so that no cache answers
-        environ = make_environ(
-            f"{path}?{query}&{number}" if query else f"{path}?{number}", method=request.method
-        )
-        if request.host:
-            environ["HTTP_HOST"] = request.host
-        environ[CHECKING] = True
-        return environ
+        return environ_for(request, next(self._number))
 
     def drive(
         self, layer: Layer, scenario: Scenario, request: Request, *, guarded: bool = False

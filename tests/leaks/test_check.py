@@ -6,7 +6,7 @@ import pytest
 
 from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When
 from freedom_middleware.dispatch import Methods
-from freedom_middleware.dispatch.predicates import header, path
+from freedom_middleware.dispatch.predicates import client, cookie, header, path
 from freedom_middleware.errors import OptionError
 from freedom_middleware.leaks import check
 from freedom_middleware.places import places_in
@@ -123,6 +123,10 @@ class TestWhereItStands:
             lambda guilty: Methods({"GET": hello, "POST": guilty}),
             lambda guilty: When(hello, [(path("/api"), guilty)]),
             lambda guilty: When(hello, [(header("X-Beta", "1"), guilty)]),
+            lambda guilty: When(hello, [(header("Content-Type"), guilty)]),
+            lambda guilty: When(hello, [(cookie("beta") & cookie("tier", "2"), guilty)]),
+            lambda guilty: When(hello, [(client("10.0.0.0/8", "::1"), guilty)]),
+            lambda guilty: When(hello, [(path("/api") & header("X-Tier", "2"), guilty)]),
             lambda guilty: Cascade([hello, hello, guilty]),
             lambda guilty: CloseGuard(Mount(hello, {"/a": Cascade([hello, guilty])})),
             lambda guilty: Mount(hello, {"/a": Application(guilty, name="the shop")}),
@@ -133,6 +137,7 @@ class TestWhereItStands:
 
         assert set(report.culprits) == {"by_list"}
         assert report.baseline == []
+        assert report.alone == []
 
     def test_where_one_application_stands_in_two_places(self):
         report = check(Mount(hello, {"/x": by_list(hello)}))
