@@ -25,7 +25,7 @@ from ..plausible import is_telling, kind_by_looks, takes_requests
 from ..tree import Edge, adapted, candidates, describe, edges_of, name_of, package_of
 from .hidden import hidden_places
 from .probe import Probe, Record, probe_for
-from .requests import Request, environ_for, requests_for
+from .requests import CREDENTIALS, Request, environ_for, requests_for
 from .scenarios import SCENARIOS, Outcome, Scenario, answer, serve
 from .swap import function_of, original_of, probe_in_code
 
@@ -78,6 +78,7 @@ class Layer:
         hops: What stands between it and its children, and cannot be told from it.
         is_bridge: What is called by it runs on another thread, as behind an ASGI application.
         patches: With what somebody has replaced its methods.
+        remembers: It answers from memory what it was asked before.
     """
 
     def __init__(self, application: Any, shown: Any) -> None:
@@ -86,6 +87,7 @@ class Layer:
         self.links: list[Link] = []
         self.hops: list[str] = []
         self.is_bridge = False
+        self.remembers = False
         self.patches: list[Any] = []
         self.way: Link | None = None
         self.waited_in_vain = 0
@@ -106,6 +108,11 @@ class Layer:
         """The distribution that it comes from, or ``FILE:LINE``."""
         told = describe(self.patches[0] if self.patches else self.application)
         return told.framework or told.where
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it certainly has children."""
+        return any(link.sure for link in self.links)
 
     @property
     def driven(self) -> list[Link]:
@@ -335,6 +342,10 @@ class Session:
             # It refuses whatever passes for what it holds.
             for request in requests:
                 self._attempt(layer, request)
+        if layer.is_layer and not layer.driven:
+            # It wants to know who asks.
+            for request in requests:
+                self._attempt(layer, request._replace(asks=(*request.asks, *CREDENTIALS)))
         for request in requests[:1] if layer.driven else []:
             while any(link.request is None for link in layer.links):
                 called = frozenset(layer.driven)
@@ -346,7 +357,7 @@ class Session:
             fresh = child not in self.layers
             if link.request is not None and fresh:
                 child.way = link
-            elif link.request is None and link.sure and fresh and child.links:
+            elif link.request is None and link.sure and fresh and child.is_layer:
                 self.alone.append(child)  # nobody asks it, so the check does
             elif link.request is None or not fresh:
                 continue
@@ -414,6 +425,8 @@ class Session:
                 what they guard.
         """
         driven = Driven()
+        if layer.remembers:
+            request = request._replace(path=f"{request.path.rstrip('/')}/{next(self._number)}")
         if layer.is_bridge and scenario.most is not None:
             return driven  # a thread would wait for ever to hand over the next chunk
         if scenario.method != "GET":

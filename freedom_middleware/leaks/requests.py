@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from ..wsgi import Environ
     from .instrument import Link
 
-__all__ = ["Request", "environ_for", "requests_for"]
+__all__ = ["CREDENTIALS", "Request", "environ_for", "requests_for"]
+
+
+CREDENTIALS = (
+    ("REMOTE_USER", "check"),
+    ("AUTH_TYPE", "Basic"),
+    ("HTTP_AUTHORIZATION", "Basic Y2hlY2s6Y2hlY2s="),  # check:check
+)
+"""What somebody who has logged in sends, and what the server says of him."""
 
 
 class Request(NamedTuple):

@@ -633,6 +633,31 @@ def calls_nobody(application):
     return layer
 
 
+def remembers(application):
+    """Answers each path once by asking, and then from memory."""
+    known = {}
+
+    def layer(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path not in known:
+            known[path] = list(application(environ, start_response))
+        else:
+            start_response("200 OK", [])
+        return known[path]
+
+    return layer
+
+
+def wants_a_name(application):
+    def layer(environ, start_response):
+        if not environ.get("REMOTE_USER"):
+            start_response("401 Unauthorized", [])
+            return []
+        return list(application(environ, start_response))
+
+    return layer
+
+
 def by_path(default, other):
     def layer(environ, start_response):
         if environ["PATH_INFO"] == "/here":

@@ -28,7 +28,9 @@ from tests.leaks.layers import (
     keeps_errors,
     proxy_fix,
     raises,
+    remembers,
     stops,
+    wants_a_name,
 )
 
 
@@ -103,6 +105,12 @@ class TestEachFault:
 
         assert report.layers == ["Outer with Box inside", "hello"]
         assert list(report.culprits) == ["Outer with Box inside"]
+
+    @pytest.mark.parametrize("layer", [remembers, wants_a_name])
+    def test_is_found_where_not_every_request_comes_through(self, layer):
+        report = check(proxy_fix(layer(never_called)))
+
+        assert set(report.culprits) == {layer.__name__}
 
     def test_the_body_of_a_404_has_to_be_closed_too(self):
         report = check(forgets_the_first(proxy_fix(hello), proxy_fix(hello)))
