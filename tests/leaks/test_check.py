@@ -1,14 +1,17 @@
 """A check names who is at fault, wherever it stands, and leaves everything as it was."""
 
 import threading
+import types
 
 import pytest
+import wrapt
 
 from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When
 from freedom_middleware.dispatch import Methods
 from freedom_middleware.dispatch.predicates import client, cookie, header, path
 from freedom_middleware.errors import OptionError
 from freedom_middleware.leaks import check
+from freedom_middleware.leaks.report import to_text
 from freedom_middleware.places import places_in
 from freedom_middleware.testing import exchange, hello
 from tests.leaks import layers
@@ -180,7 +183,78 @@ class TestWhereItStands:
         assert set(check(by_path(hello, other), paths=["/", "/here"]).culprits) == {"by_path"}
 
 
+def by_list_of_a_method(method):
+    def serve(self, environ, start_response):
+        return list(method(self, environ, start_response))
+
+    return serve
+
+
 made_late = by_list(hello)
+
+
+TRACER = """
+def patch(original):
+    def traced(self, environ, start_response):
+        return list(original(self, environ, start_response))
+
+    return traced
+
+
+def wrapper(wrapped, instance, args, kwargs):
+    return list(wrapped(*args, **kwargs))
+"""
+
+
+class TestWhatWasPatchedAtStart:
+    @pytest.fixture
+    def site(self):
+        class Site:
+            def __call__(self, environ, start_response):
+                return self.wsgi_app(environ, start_response)
+
+            def wsgi_app(self, environ, start_response):
+                raise AssertionError("the innermost application must not be called")
+
+        return Site()
+
+    @pytest.fixture
+    def tracer(self):
+        tracer = types.ModuleType("tracer")
+        exec(TRACER, vars(tracer))  # noqa: S102 - another package has to have written it
+        return tracer
+
+    def test_by_a_function_that_holds_the_original(self, site, tracer):
+        original = type(site).__call__
+        type(site).__call__ = tracer.patch(original)
+        code = original.__code__
+
+        report = check(proxy_fix(site))
+
+        assert report.layers[:2] == ["ProxyFix", "Site patched by patch"]
+        assert set(report.culprits) == {"Site patched by patch"}
+        assert original.__code__ is code
+        assert check(proxy_fix(site), inside=CloseGuard).findings == []
+
+    def test_by_a_proxy_around_it(self, site, tracer):
+        type(site).wsgi_app = wrapt.FunctionWrapper(type(site).wsgi_app, tracer.wrapper)
+
+        report = check(site)
+
+        assert set(report.culprits) == {"Site patched by wrapper"}
+        assert "Fix:  keep wrapper from patching Site, and put its middleware" in to_text(
+            report
+        )
+
+    def test_a_decorator_of_its_own_is_no_patch(self):
+        class Site:
+            @by_list_of_a_method
+            def __call__(self, environ, start_response):
+                raise AssertionError("the innermost application must not be called")
+
+        report = check(Site())
+
+        assert set(report.culprits) == {"Site"}
 
 
 class TestWhatIsNotJudged:
