@@ -25,16 +25,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chart import Panel, svg
-from services import (
-    HERE,
-    Failure,
-    folder_for_services,
-    gunicorn,
-    memcached,
-    postgresql,
-    project_environment,
-    refused,
-)
+
+try:
+    from services import (
+        HERE,
+        Failure,
+        folder_for_services,
+        gunicorn,
+        memcached,
+        postgresql,
+        program,
+        project_environment,
+        refused,
+    )
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"too_many_clients must have its packages installed, got no {error.name}:"
+        " pip install -e '.[story]'"
+    )
 from visitors import Answer, ask, one_by_one, uploads
 
 from freedom_middleware.terminal import Terminal, wrapped
@@ -81,7 +89,7 @@ class Outcome(NamedTuple):
         answers: One for each visitor.
         refused: How often the database refused a connection, by its own log.
         samples: The connections over time; the last is what was left open.
-        told: What CloseGuard wrote into the server's log, if anything.
+        told: What CloseGuard wrote into the server's log, if it was there.
     """
 
     answers: Sequence[Answer]
@@ -168,7 +176,7 @@ class Progress:
             self.step(text)
 
     def done(self) -> None:
-        """Leave an empty line to whoever writes next."""
+        """Leave the line to whoever writes next."""
         if self._live:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
@@ -230,15 +238,14 @@ def table(outcomes: Sequence[Outcome], width: int) -> str:
     return "\n".join(lines)
 
 
-def check() -> subprocess.CompletedProcess[str]:
+def check() -> None:
     """Ask the command line which layer it is, in the project's folder, as a user would."""
-    return subprocess.run(
+    sys.stdout.flush()
+    subprocess.run(
         [sys.executable, "-m", "freedom_middleware", "check", "mysite.wsgi"],
         cwd=HERE,
         env=project_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
+        check=False,  # it has something to report, and ends with 1
     )
 
 
@@ -285,11 +292,12 @@ def as_expected(outcomes: Sequence[Outcome]) -> bool:
     )
 
 
-def tell(*, chart: Path | None) -> int:
+def tell(progress: Progress, *, chart: Path | None) -> int:
     """Run the story and print it; return 0 if it went as it should."""
     terminal = Terminal.of(sys.stdout)
     width = min(terminal.columns or MOST_COLUMNS, MOST_COLUMNS)
-    progress = Progress()
+    for name in ("initdb", "postgres", "memcached"):
+        program(name)
 
     def say(text: str) -> None:
         print("\n".join(wrapped(text, width)) + "\n", flush=True)
@@ -307,8 +315,6 @@ def tell(*, chart: Path | None) -> int:
             run(application, name, folder, sampler, progress)
             for application, name in zip(RUNS, NAMES, strict=True)
         ]
-    progress.step("freedom-middleware check")
-    checked = check()
     progress.done()
     say(
         f"Django {version('django')} on PostgreSQL {server}, which allows the site"
@@ -322,10 +328,14 @@ def tell(*, chart: Path | None) -> int:
     )
     print(table(outcomes, width) + "\n")
     say(f"Which layer is it? ElasticAPM is of elastic-apm {version('elastic-apm')}.")
-    print(f"$ freedom-middleware check mysite.wsgi\n{checked.stdout}")
-    if outcomes[-1].told:
-        say("In the last run CloseGuard wrote into the server's log:")
-        say(outcomes[-1].told)
+    print("$ freedom-middleware check mysite.wsgi")
+    check()
+    print()
+    say("So, in mysite/wsgi.py (this is what the last column ran):")
+    print("- application = ElasticAPM(site, client)")
+    print("+ application = ElasticAPM(CloseGuard(site), client)\n")
+    say("There, CloseGuard wrote into the server's log:")
+    say(outcomes[-1].told)
     if chart is not None:
         chart.write_text(drawn(outcomes, described(outcomes)), encoding="utf-8")
         print(f"The chart is in {chart}.")
@@ -349,13 +359,15 @@ def main() -> int:
     )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _stop)  # so that what was started is stopped
+    progress = Progress()
     try:
-        return tell(chart=options.svg)
+        return tell(progress, chart=options.svg)
     except Failure as failure:
-        print(f"\ntoo_many_clients: {failure}", file=sys.stderr)
+        progress.done()
+        print(f"too_many_clients: {failure}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(file=sys.stderr)
+        print(file=sys.stderr)  # after the terminal's own ^C
         return 130
 
 
