@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -129,11 +130,9 @@ def processes_of(folder):
     """Return the names of the processes that work in *folder*, by their ids."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):  # it has ended meanwhile, or is somebody else's
             if str((process / "cwd").readlink()).startswith(folder):
                 found[process.name] = (process / "comm").read_text().strip()
-        except OSError:
-            continue  # it has ended meanwhile
     return found
 
 
