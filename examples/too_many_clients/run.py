@@ -335,13 +335,13 @@ def tell(progress: Progress, *, chart: Path | None) -> int:
     print("- application = ElasticAPM(site, client)")
     print("+ application = ElasticAPM(CloseGuard(site), client)\n")
     say("There, CloseGuard wrote into the server's log:")
-    say(outcomes[-1].told)
+    print("\n".join(wrapped(outcomes[-1].told, width)))
     if chart is not None:
         chart.write_text(drawn(outcomes, described(outcomes)), encoding="utf-8")
-        print(f"The chart is in {chart}.")
+        print(f"\nThe chart is in {chart}.")
     if not as_expected(outcomes):
         print(
-            "These are not the expected figures: errors and idle connections with ElasticAPM,"
+            "\nThese are not the expected figures: errors and idle connections with ElasticAPM,"
             " neither without it nor with CloseGuard."
         )
         return 1
