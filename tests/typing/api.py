@@ -1,5 +1,7 @@
 """The public names as a user's type checker sees them; checked by pyright, never run."""
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import assert_type
@@ -7,6 +9,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
+import freedom_middleware
 from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When, explain
 from freedom_middleware.cookies import Collision, collisions
 from freedom_middleware.dispatch import Methods, Predicate, header, method, path, predicate
@@ -73,6 +76,10 @@ methods = Methods({"GET": plain, "POST": "shop:app"}, back=("REMOTE_USER",), sha
 assert_type(methods.methods, Table)
 
 guarded = CloseGuard(mount, repair=False, on_leak=told)
+
+# Names that are loaded when they are asked for are no more lenient than others.
+assert_type(freedom_middleware.Cascade([plain]).applications, Series)
+freedom_middleware.Cascad  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 # Whatever is an application for us is one for everybody.
 everybody: list[WSGIApplication] = [guarded, mount, hosts, when, cascade, methods, site]
