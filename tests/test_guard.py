@@ -433,6 +433,28 @@ class TestClose:
         assert [finding.id for finding in told] == ["close-raced"]
         assert finished == [True]
 
+    def test_that_is_not_reported_where_a_finalizer_closes(self, told):
+        """There a lock must not be taken, and nothing be logged."""
+        executing = ValueError("generator already executing")
+        reported = []
+
+        class Body(SpyBody):
+            def close(self):
+                raise executing
+
+        class Layer(ClosedByItsFinalizer):
+            def __del__(self):
+                with pytest.raises(ValueError, match="already executing"):
+                    super().__del__()
+                reported.append(len(told))
+
+        Layer(respond(CloseGuard(answering(Body()), on_leak=told.append)))
+        gc.collect()
+        assert (reported, told) == ([0], [])
+
+        respond(CloseGuard(hello))
+        assert [finding.id for finding in told] == ["close-raced"]
+
     def test_an_application_that_raises_has_opened_nothing(self):
         def fails(environ, start_response):
             raise LookupError("on purpose")
@@ -682,6 +704,100 @@ class TestDropped:
             gc.enable()
             leave.set()
             thread.join()
+
+    def test_a_request_looks_at_as_few_however_many_wait(self, told):
+        """Counted in lines of code, with the bodies of many threads waiting."""
+
+        def lines_of_a_request(threads, each):
+            """Have *each* bodies wait for *threads* threads; return what a request runs."""
+            opened, leave = threading.Barrier(threads + 1), threading.Event()
+            box, seen = [], []
+            application = CloseGuard(answering(SpyBody()), on_leak=told.append)
+
+            def open_some():
+                bodies = [respond(CloseGuard(answering(SpyBody()))) for _ in range(each)]
+                box.append(bodies)
+                del bodies
+                opened.wait()
+                leave.wait()
+
+            def trace(frame, event, arg):
+                if frame.f_globals is vars(dropped):
+                    seen.append(frame.f_lineno)
+                    return trace
+                return None
+
+            running = [threading.Thread(target=open_some) for _ in range(threads)]
+            for thread in running:
+                thread.start()
+            opened.wait()
+            box.clear()
+            before = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                body = respond(application)
+            finally:
+                sys.settrace(before)
+            body.close()
+            leave.set()
+            for thread in running:
+                thread.join()
+            drain()
+            return len(seen)
+
+        few = lines_of_a_request(dropped.MOST_AT_ONCE + 1, 1)
+        assert lines_of_a_request(dropped.MOST_AT_ONCE + 1, 50) == few
+        assert lines_of_a_request(3 * dropped.MOST_AT_ONCE, 1) == few
+
+    def test_what_an_ended_thread_left_is_found_behind_many_that_live(self, told):
+        """A request looks at a few threads only, and the next at the next."""
+        body = SpyBody()
+        opened, leave = threading.Barrier(41), threading.Event()
+        box = []
+
+        def open_one():
+            box.append(respond(CloseGuard(answering(SpyBody()))))
+            opened.wait()
+            leave.wait()
+
+        running = [threading.Thread(target=open_one) for _ in range(40)]
+        for thread in running:
+            thread.start()
+        opened.wait()
+        box.clear()
+        run_thread(
+            lambda: box.append(respond(CloseGuard(answering(body), on_leak=told.append)))
+        )
+        box.clear()
+        requests = 0
+        while not body.closes and requests < 10:
+            respond(CloseGuard(hello))
+            requests += 1
+        leave.set()
+        for thread in running:
+            thread.join()
+
+        assert requests == 3
+        assert [finding.repair for finding in told] == ["elsewhere"]
+
+    def test_threads_that_become_something_else_are_noticed(self, told, monkeypatch):
+        """By gevent, which may come after the first request: it makes greenlets of them."""
+
+        class Greenlets(threading.local):
+            pass
+
+        before, body, after = SpyBody(), SpyBody(), SpyBody()
+        opened = respond(CloseGuard(answering(before), on_leak=told.append))
+        monkeypatch.setattr(threading, "local", Greenlets)
+        del opened
+        assert before.closes == 0  # it may be another greenlet that drops it
+
+        respond(CloseGuard(answering(body), on_leak=told.append))
+        assert (before.closes, body.closes) == (1, 1)
+        respond(CloseGuard(answering(after), on_leak=told.append))
+        drain()
+        assert after.closes == 1
+        assert [finding.repair for finding in told] == ["elsewhere", "closed", "closed"]
 
     def test_settling_does_not_nest_however_many_wait(self, told):
         """Each close ends with another guarded close, which would settle the next."""
