@@ -8,6 +8,7 @@ Rule 2: nothing here grows with what clients send.
 from __future__ import annotations
 
 from _thread import allocate_lock
+from os import getpid
 from time import monotonic
 
 TYPE_CHECKING = False
@@ -41,7 +42,8 @@ class Ledger:
     """What one guard found, and whom it tells.
 
     The figures are exact, whichever threads count, and of this process only: a forked
-    child starts with none, so that the figures of all processes can be added up.
+    child starts with none, so that the figures of all processes can be added up.  What is
+    found is counted and told by the next request on any thread.
 
     Args:
         repair: Whether dropped bodies are closed, or only reported.
@@ -72,7 +74,7 @@ class Ledger:
         self._begin()
 
     def _begin(self) -> None:
-        self._process = _process
+        self._process = getpid()
         self._counts: dict[Key, int] = {}
         self._lines: dict[object, tuple[float, int]] = {}  # told when; how many since
 
@@ -81,7 +83,7 @@ class Ledger:
 
         The order is by mount, and then by the other fields.
         """
-        return _snapshot(self._counts.copy() if self._process is _process else {})
+        return _snapshot(self._counts.copy() if self._process == getpid() else {})
 
     def total(self, repair: str | None = None) -> int:
         """Return how many leaks there were; of one *repair*, if that is given."""
@@ -92,11 +94,11 @@ class Ledger:
     ) -> None:
         """Count *finding*, and tell of it if it is time to."""
         with _counting:
-            if self._process is not _process:  # this is a forked child
+            if self._process != getpid():
                 self._begin()
             key = (mount, finding.id, finding.repair, finding.where)
             counted = _add(self._counts, key)
-            _add(_all, key)
+            _add(_counts_of_all(), key)
         self._tell(finding, place)
         if self.on_count is not None:
             try:
@@ -163,7 +165,7 @@ def snapshot() -> tuple[LeakCount, ...]:
     >>> sum(leak.times for leak in snapshot() if leak.id == "close-raced")
     0
     """
-    return _snapshot(_all.copy())
+    return _snapshot(_all.copy() if _process == getpid() else {})
 
 
 def unraisable(error: Exception) -> None:
@@ -205,16 +207,26 @@ def _logger() -> Logger:
     return logging.getLogger("freedom_middleware.leaks")
 
 
+def _counts_of_all() -> dict[Key, int]:
+    """Return the figures of this process: a child begins with none.
+
+    It is known by its number, since not every server tells Python that it has forked (uWSGI).
+    """
+    global _all, _process
+    if _process != getpid():
+        _process = getpid()
+        _all = {}
+    return _all
+
+
 # Held where something was found, never in a finalizer nor while foreign code runs.
 _counting = allocate_lock()
 
-_process = object()
+_process = getpid()
 _all: dict[Key, int] = {}
 
 
 def forget() -> None:
-    """Start afresh in a forked child; called there before anything else runs."""
-    global _all, _counting, _process
-    _counting = allocate_lock()  # a thread of the parent may have held it
-    _process = object()
-    _all = {}
+    """Take another lock in a forked child: a thread of the parent may have held this one."""
+    global _counting
+    _counting = allocate_lock()

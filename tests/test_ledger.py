@@ -1,5 +1,6 @@
 """What CloseGuard counts and tells: exact, bounded, and of one process."""
 
+import ctypes
 import json
 import logging
 import os
@@ -314,10 +315,17 @@ class TestTelling:
         assert leaks.snapshot() == (LeakCount("", "close-raced", "", "", 1),)
 
 
+@pytest.mark.parametrize(
+    "fork",
+    [
+        pytest.param(os.fork, id="fork"),
+        pytest.param(ctypes.PyDLL(None).fork, id="unknown to Python, as uWSGI forks"),
+    ],
+)
 class TestProcesses:
-    def in_a_child(self, check):
+    def in_a_child(self, fork, check):
         """Run *check* in a forked child; its result must be true there."""
-        child = os.fork()
+        child = fork()
         if child == 0:
             status = 1
             try:
@@ -326,7 +334,7 @@ class TestProcesses:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
-    def test_a_forked_child_starts_with_nothing(self, caplog):
+    def test_a_forked_child_starts_with_nothing(self, fork):
         """Else the sum over the workers of a preloading server counts the parent's twice."""
         application = CloseGuard(answers_with_a_body)
         leaks = application.leaks
@@ -334,10 +342,10 @@ class TestProcesses:
         count_what_waits()
         assert leaks.total() == 1
 
-        self.in_a_child(lambda: leaks.snapshot() == ledger.snapshot() == ())
+        self.in_a_child(fork, lambda: leaks.snapshot() == ledger.snapshot() == ())
         assert leaks.total() == 1
 
-    def test_it_counts_and_tells_its_own(self, caplog):
+    def test_it_counts_and_tells_its_own(self, fork, caplog):
         application = CloseGuard(answers_with_a_body)
         drop(application)
         count_what_waits()
@@ -350,7 +358,7 @@ class TestProcesses:
             sums = (application.leaks.total(), sum(leak.times for leak in ledger.snapshot()))
             return sums == (2, 2) and len(lines(caplog)) == 1
 
-        self.in_a_child(check)
+        self.in_a_child(fork, check)
         assert application.leaks.total() == 1
 
 
