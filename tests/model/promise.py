@@ -431,7 +431,7 @@ class Promise:
     def _settle_those_of(self, owner, thread, most):
         settled = 0
         entries = self.waiting.get(owner, [])
-        while entries and settled < most:
+        for _ in range(min(len(entries), most)):
             entry = entries[0]
             if (
                 entry.repaired
