@@ -138,11 +138,6 @@ MUTANTS = {
         "range(len(self.drops))",
     ),
     "settled without a limit over all": ("dropped", "MOST_AT_ONCE - settled", "MOST_AT_ONCE"),
-    "all threads are looked at": (
-        "dropped",
-        "range(min(len(waiting), MOST_AT_ONCE))",
-        "range(len(waiting))",
-    ),
     "no other thread is looked at": (
         "dropped",
         "range(min(len(waiting), MOST_AT_ONCE))",
