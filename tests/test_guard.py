@@ -859,7 +859,8 @@ class TestDropped:
         assert body.closes == 1
         assert (told, application.leaks.total()) == ([], 0)
 
-    def test_an_interrupted_request_loses_no_body_that_waits(self, told, monkeypatch):
+    @pytest.mark.parametrize("where", ["due", "close"])
+    def test_an_interrupted_request_loses_no_body_that_waits(self, where, told, monkeypatch):
         """A signal or a timeout may be raised anywhere."""
         body = SpyBody()
         box = [respond(CloseGuard(answering(body), on_leak=told.append))]
@@ -869,13 +870,38 @@ class TestDropped:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(dropped.Drop, "due", interrupted)
+            patched.setattr(dropped.Drop, where, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 respond(CloseGuard(hello))
         assert body.closes == 0
 
         respond(CloseGuard(hello))
         assert body.closes == 1
+
+    @pytest.mark.parametrize("owners", ["one thread", "each its own"])
+    def test_two_threads_may_settle_at_once(self, owners, told, monkeypatch):
+        """Here one closes the rest while the other is in the middle of its first."""
+        monkeypatch.setattr(dropped, "OVERDUE_SECONDS", -1.0)
+        bodies = [SpyBody() for _ in range(3)]
+
+        class First(SpyBody):
+            def close(self):
+                super().close()
+                run_thread(dropped.settle)
+
+        bodies.insert(0, First())
+        box = []
+        for body in bodies:
+            application = CloseGuard(answering(body), on_leak=told.append)
+            if owners == "one thread":
+                box.append(respond(application))
+            else:
+                run_thread(lambda guard=application: box.append(respond(guard)))
+        while box:
+            run_thread(lambda: box.pop(0))
+        respond(CloseGuard(hello))
+
+        assert [body.closes for body in bodies] == [1, 1, 1, 1]
 
     def test_it_is_reported_though_its_close_exits(self, told, monkeypatch):
         monkeypatch.setattr(sys, "unraisablehook", lambda args: None)
