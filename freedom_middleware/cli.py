@@ -217,7 +217,7 @@ def _routes(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from .dispatch.explain import explain
+    from .dispatch.explaining import explain
 
     explanation = explain(
         _load(options.spec), options.url, method=options.method, headers=options.headers

@@ -1,10 +1,11 @@
-"""What went wrong with a response: one record, shared by the guard, the check and the tests."""
+"""What went wrong with a response: the records that the guard, the check and tests share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Finding", "LayerFinding"]
+__all__ = ["Finding", "LayerFinding", "LeakCount"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,28 @@ class Finding:
         }[self.repair]
         error = f", and its close() raised {self.error!r}" if self.error else ""
         return f"response body of {self.request} was never closed: {place}; {repair}{error}"
+
+
+class LeakCount(NamedTuple):
+    """How often the same thing went wrong, in one process.
+
+    Attributes:
+        mount: Where the application is mounted (``"/shop"``), or ``""``: what a
+            :class:`~freedom_middleware.Mount` inside the guard chose.
+        id, repair, where: As those of a :class:`Finding`.
+        times: How often it happened since the process began.
+
+    >>> import json
+    >>> leak = LeakCount("/shop", "close-raced", "", "", times=3)
+    >>> json.dumps(leak._asdict())
+    '{"mount": "/shop", "id": "close-raced", "repair": "", "where": "", "times": 3}'
+    """
+
+    mount: str
+    id: str
+    repair: str
+    where: str
+    times: int
 
 
 @dataclass(frozen=True)

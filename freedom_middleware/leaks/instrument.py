@@ -17,8 +17,8 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..dropped import Ledger
 from ..environ import CHECKING
+from ..ledger import Ledger
 from ..places import is_a, lookup
 from ..plausible import is_telling, kind_by_looks
 from ..testing import make_environ
@@ -119,8 +119,8 @@ class Layer:
     @property
     def is_guard(self) -> bool:
         """Whether it closes what is lost around it."""
-        ledger = lookup(self.application, "ledger")
-        return is_a(ledger, Ledger) and bool(ledger.repair)
+        leaks = lookup(self.application, "leaks")
+        return is_a(leaks, Ledger) and bool(leaks.repair)
 
     @property
     def is_guarded(self) -> bool:
