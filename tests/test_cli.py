@@ -163,7 +163,7 @@ class TestServe:
                 "address must be free and of this machine",
             ),
             (["site_of_mine", "--host", "no such host"], "address must be free"),
-            ([], "the following arguments are required: SPEC"),
+            ([], "no manage.py, wsgi.py, application.py, app.py, main.py with one in"),
         ],
         ids=" ".join,
     )
@@ -243,6 +243,40 @@ class TestCommand:
 
     def test_version(self):
         assert re.fullmatch(r"freedom-middleware \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+class TestWithoutASpec:
+    """Each command takes what the working directory holds, and says on stderr what that is."""
+
+    @pytest.fixture(autouse=True)
+    def app(self, project):
+        (project / "app.py").write_text("from site_of_mine import hello as app\n")
+
+    def test_serve_serves_it(self):
+        with serving() as (address, printed, _):
+            assert printed.startswith("app:app\n")
+            assert page(address) == b"Hello from "
+
+    def test_serve_reloads_it(self):
+        with serving("--reload") as (address, _, _):
+            assert page(address) == b"Hello from "
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["routes"], ["explain", "/"], ["explain", "--method", "PUT", "/"], ["check"]],
+        ids=" ".join,
+    )
+    def test_the_others_look_at_it(self, arguments):
+        done = run(*arguments)
+
+        assert done.returncode == 0
+        assert done.stderr == "app:app (app.py)\n"
+
+    def test_explain_takes_options_between_spec_and_url(self):
+        done = run("explain", "site_of_mine", "--method", "PUT", "/shop")
+
+        assert done.stdout.startswith("hello  WSGI  site_of_mine.py:3\n")
+        assert done.stderr == ""
 
 
 NOISY = """\
@@ -399,9 +433,12 @@ class TestRoutesAndExplain:
         [
             (["routes", "no_such_module"], "application must name a module"),
             (["routes", "broken"], "ZeroDivisionError: division by zero"),
-            (["routes"], "the following arguments are required: SPEC"),
+            (["routes"], "the working directory must hold an application"),
             (["routes", "lost"], "wsgi_children() of Lost must return"),
-            (["explain", "site_of_mine"], "the following arguments are required: URL"),
+            (["explain"], "the following arguments are required: URL"),
+            (["explain", "site_of_mine"], "explain must have a URL after SPEC, got 'site_of_m"),
+            (["explain", "site_of_mine", "/", "/"], "unrecognized arguments: /"),
+            (["routes", "site_of_mine", "--no"], "unrecognized arguments: --no"),
             (["explain", "site_of_mine", "shop"], "URL must be a path that starts with '/'"),
             (["explain", "site_of_mine", "/", "--method", "GET /"], "method must be one word"),
             (["explain", "site_of_mine", "/", "--header", "X"], "must be 'Name: value'"),
