@@ -144,8 +144,31 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--guarded", action="store_true", help="put CloseGuard inside each layer first"
     )
-    _add_json(check)
+    check.add_argument(
+        "--format",
+        choices=("text", "json", "sarif", "junit"),
+        help="how to say what was found (default: as FILE is called, else text)",
+    )
+    check.add_argument(
+        "--output", metavar="FILE", help="write the format to a file, and print the text"
+    )
+    check.add_argument(
+        "--fix",
+        action="store_true",
+        help="propose where to put CloseGuard, as a diff that was checked",
+    )
+    check.add_argument("--yes", action="store_true", help="with --fix: write it")
+    check.add_argument("--json", action="store_true", help="short for --format json")
     check.set_defaults(run=_check)
+
+    help_ = commands.add_parser(
+        "help",
+        help="explain a finding",
+        description="Explain a kind of finding: what it means, what it costs, how to fix it in"
+        " the layer, and how to guard it. Without a name: list them.",
+    )
+    help_.add_argument("finding", nargs="?", metavar="FINDING", help="such as close-lost")
+    help_.set_defaults(run=_help)
 
     demo = commands.add_parser(
         "demo",
@@ -246,26 +269,29 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    from contextlib import redirect_stdout
-
     from .guard import CloseGuard
-    from .leaks.checking import check
-    from .leaks.report import to_dict, to_text
+    from .leaks.command import Asked, format_of, run
 
     spec = _spec(options)
-    application = _load(spec)
-    with redirect_stdout(sys.stderr):  # what the layers print is no part of ours
-        report = check(
-            application,
-            paths=options.paths or ["/"],
-            inside=CloseGuard if options.guarded else None,
-        )
-    _print(
-        options,
-        lambda: to_dict(report),
-        lambda terminal: to_text(report, terminal, spec=spec, guarded=options.guarded),
+    asked = Asked(
+        spec,
+        paths=options.paths or ["/"],
+        inside=CloseGuard if options.guarded else None,
+        format="json" if options.json else format_of(options.format, options.output),
+        output=options.output,
+        fix=options.fix,
+        yes=options.yes,
     )
-    return 1 if report.findings else 0
+    return run(_load(spec), asked)
+
+
+def _help(options: argparse.Namespace) -> int:
+    from .leaks.help import list_pages, show_page
+    from .terminal import Terminal
+
+    terminal = Terminal.of(sys.stdout)
+    print(show_page(options.finding, terminal) if options.finding else list_pages(terminal))
+    return 0
 
 
 def _spec(options: argparse.Namespace) -> str:
