@@ -17,7 +17,7 @@ from .settings import VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Found", "file_of", "find", "find_spec", "parse"]
+__all__ = ["Found", "file_of", "find", "find_spec", "parse", "statements"]
 
 MODULES = ("wsgi.py", "application.py", "app.py", "main.py")
 """Files that hold an application where no manage.py says which."""
@@ -152,7 +152,7 @@ def _value(path: Path, folder: Path, name: str, deep: int = _DEEP) -> str:
     """Return the text that *name* has at the end of a module, as far as it is written there."""
     value = ""
     tree = parse(path)
-    for node in _statements(tree) if tree else ():
+    for node in statements(tree) if tree else ():
         match node:
             case ast.Assign(targets=targets, value=ast.Constant(value=constant)) if any(
                 isinstance(target, ast.Name) and target.id == name for target in targets
@@ -197,11 +197,11 @@ def _packages(folder: Path) -> Iterator[Path]:
 
 
 def _application_in(tree: ast.Module) -> str:
-    bound = dict.fromkeys(name for node in _statements(tree) for name in _bound(node))
+    bound = dict.fromkeys(name for node in statements(tree) for name in _bound(node))
     for name in NAMES:
         if name in bound:
             return name
-    for node in _statements(tree):
+    for node in statements(tree):
         match node:
             case ast.FunctionDef(name=name, args=arguments) if name in FACTORIES:
                 needed = len(arguments.posonlyargs + arguments.args) - len(arguments.defaults)
@@ -223,7 +223,7 @@ def _bound(node: ast.stmt) -> Iterator[str]:
             yield from (alias.asname or alias.name for alias in names)
 
 
-def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+def statements(tree: ast.Module) -> Iterator[ast.stmt]:
     """Yield the statements that run when a module is imported, in their order."""
     waiting: list[ast.AST] = list(reversed(tree.body))
     while waiting:

@@ -17,11 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..places import is_a
+from ..project import parse, statements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Line", "lines_of", "own_modules"]
+__all__ = ["Line", "lines_of"]
+
+
+MOST = 8
+"""More lines than that say nothing."""
 
 
 class Line(NamedTuple):
@@ -32,12 +37,14 @@ class Line(NamedTuple):
         node: The call, or the decorator.
         is_decorator: Which of them.
         skip: How many arguments of the call come before the application.
+        is_certain: The name that it gives to the layer still stands for that very layer.
     """
 
     path: Path
     node: ast.expr
     is_decorator: bool = False
     skip: int = 0
+    is_certain: bool = False
 
     def __str__(self) -> str:
         path = self.path
@@ -57,15 +64,31 @@ def lines_of(layer: object, first: str) -> list[Line]:
     directory and in no environment.
     """
     found: list[Line] = []
-    for module in own_modules(first):
+    for module in _own_modules(first):
         path = Path(str(module.__file__))
-        source = _source(path)
+        source = _source(path) if module.__name__ == first or _mentions(path, layer) else None
         if source is not None:
             found += _in_module(layer, module, path, source)
-    return found
+    certain = [line for line in found if line.is_certain]
+    return certain[-1:] or found[:MOST]
 
 
-def own_modules(first: str) -> Iterator[types.ModuleType]:
+def _mentions(path: Path, layer: object) -> bool:
+    """Say whether a file may make *layer*, so that few have to be parsed."""
+    owner: Any = layer.__self__ if type(layer) is types.MethodType else layer
+    while is_a(owner, functools.partial):
+        owner = functools.partial.__reduce__(owner)[2][0]
+    is_function = type(owner) is types.FunctionType
+    named = owner.__code__.co_qualname if is_function else type(owner).__name__
+    names = {part.encode() for part in named.split(".") if part.isidentifier()}
+    try:
+        text = path.read_bytes()
+    except OSError:
+        return False
+    return any(name in text for name in names)
+
+
+def _own_modules(first: str) -> Iterator[types.ModuleType]:
     """Yield the modules that the user wrote and that are loaded, *first* before others."""
     here = Path.cwd()
     foreign = {Path(path) for path in (sys.prefix, sys.base_prefix, *site.getsitepackages())}
@@ -86,10 +109,17 @@ def own_modules(first: str) -> Iterator[types.ModuleType]:
             yield module
 
 
-@functools.lru_cache(maxsize=1000)
 def _source(path: Path) -> ast.Module | None:
-    from ..project import parse
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return _parsed(path, status.st_mtime_ns)
 
+
+@functools.lru_cache(maxsize=100)
+def _parsed(path: Path, _changed: int) -> ast.Module | None:
+    """Parse a file once, so that a line of it is the same object for each layer."""
     return parse(path)
 
 
@@ -98,6 +128,7 @@ def _in_module(
 ) -> Iterator[Line]:
     names = _names(module, tree)
     waiting: list[ast.AST] = [tree]
+    results = _results(tree, names)
     while waiting:
         node = waiting.pop()
         decorators = getattr(node, "decorator_list", [])
@@ -109,10 +140,22 @@ def _in_module(
         if isinstance(node, ast.Call):
             skip = _made_by(layer, node, names)
             if skip is not None:
-                yield Line(path, node, skip=skip)
+                result = results.get(node, layer)
+                if result is layer:
+                    yield Line(path, node, skip=skip, is_certain=node in results)
                 # `Layer(option)(application)`: what is called was found with the call.
                 inner = [child for child in inner if child is not node.func]
         waiting += reversed(inner)
+
+
+def _results(tree: ast.Module, names: dict[str, Any]) -> dict[ast.AST, object]:
+    """Return what calls have returned, where a name was given it and still stands for it."""
+    last: dict[str, tuple[ast.expr, ast.expr]] = {}
+    for node in statements(tree):
+        if isinstance(node, ast.Assign):
+            last |= {ast.unparse(target): (target, node.value) for target in node.targets}
+    values = ((call, _value(target, names)) for target, call in last.values())
+    return {call: value for call, value in values if value is not None}
 
 
 def _made_by(layer: object, node: ast.expr, names: dict[str, Any]) -> int | None:
@@ -192,6 +235,4 @@ def _attribute(owner: object, name: str) -> object:
     """Look an attribute up without running anybody's code."""
     if isinstance(owner, types.ModuleType):
         return vars(owner).get(name, sys.modules.get(f"{owner.__name__}.{name}"))
-    if isinstance(owner, type):
-        return inspect.getattr_static(owner, name, None)
-    return None
+    return None if owner is None else inspect.getattr_static(owner, name, None)

@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from io import TextIOWrapper
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import OptionError
 from ..origins import relative
@@ -24,7 +24,7 @@ from .report import BEYOND, WIDTH, to_dict, to_text
 from .sarif import to_sarif
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..wsgi import WSGIApplication
     from .added import Line
@@ -67,7 +67,7 @@ class _Result(NamedTuple):
 
     @property
     def added(self) -> dict[str, list[str]]:
-        return {label: list(map(str, lines)) for label, lines in self.lines.items()}
+        return {label: list(dict.fromkeys(map(str, at))) for label, at in self.lines.items()}
 
 
 def format_of(name: str | None, output: str | None) -> str:
@@ -101,7 +101,8 @@ def run(application: WSGIApplication, asked: Asked) -> int:
     terminal = Terminal.of(sys.stdout)
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    print(_text(result, asked, terminal))
+    text = _text(result, asked, terminal)
+    print(text.removesuffix(" Exit 1.") if asked.fix else text)
     if asked.output is not None:
         print(f"Written: {asked.output}")
     if asked.fix and status:
@@ -179,81 +180,75 @@ def _print_what_else(terminal: Terminal) -> None:
 
 
 def _fix(result: _Result, asked: Asked, terminal: Terminal) -> int:
-    """Propose a change and prove it; write it if told to.  Return the exit status."""
-    changes, words = _changes(result)
+    """Propose changes that were proved; write them if told to.  Return the exit status."""
     width = min(terminal.columns or WIDTH, WIDTH)
 
     def say(text: str) -> None:
         print("\n".join(wrapped(printable(text), width)))
 
     print()
-    for text in words:
-        say(text)
+    changes: dict[Path, Change] = {}
+    chosen: list[Line] = []
+    left = _kinds(to_dict(result.report))
+    for label, findings in result.report.culprits.items():
+        name = label.partition(" #")[0].partition(" with ")[0]
+        there = f"Write there: {name}(CloseGuard(application))"
+        ids = dict.fromkeys(finding.id for finding in findings)
+        if BEYOND.issuperset(ids):
+            text = f"{label}: CloseGuard cannot repair {', '.join(ids)}"
+            say(f"{text}; see freedom-middleware help {next(iter(ids))}.")
+            continue
+        if not result.lines[label]:
+            say(f"{label}: the line that puts it around the application was not found. {there}")
+            continue
+        for line in result.lines[label]:
+            if line in chosen:
+                continue
+            try:
+                tried = _changed([*chosen, line])
+                after = prove([*tried.values()], asked.spec, asked.paths)
+            except Unfit as error:
+                why = f"{error}"
+                continue
+            still = _kinds(after)
+            if (still < left) and after["baseline"] == result.report.baseline:
+                chosen.append(line)
+                changes, left = tried, still
+                break
+            why = "with a guard there it was no better"
+        else:
+            places = ", ".join(result.added[label])
+            say(f"{label}, at {places}, is left alone: {why}. {there}")
     if not changes:
         return 1
-    try:
-        after = prove(changes, asked.spec, asked.paths)
-    except Unfit as error:
-        say(f"A change was tried, and could not be checked: {error}. Nothing is proposed.")
-        return 1
-    before = {(finding.label, finding.id) for finding in result.report.findings}
-    left = {(finding["label"], finding["id"]) for finding in after["findings"]}
-    failed = [text for text in after["baseline"] if text not in result.report.baseline]
-    if left - before or failed or not before - left:
-        say("A change was tried, and did not help, so nothing is proposed.")
-        return 1
-    for change in changes:
+    for change in changes.values():
         print(change.diff())
-    say(_outcome(left))
+    outcome = "nothing is lost, repeated or misplaced any more"
+    if left:
+        outcome = (
+            f"what remains is {', '.join(f'{each} of {label}' for label, each in sorted(left))}"
+        )
+    say(f"Checked again with this change, in a process of its own: {outcome}.")
     if not (asked.yes or _is_confirmed()):
         print(f"To write it:  freedom-middleware check {printable(asked.spec)} --fix --yes")
         return 1
-    for change in changes:
+    for change in changes.values():
         write(change)
         print(f"Written: {printable(relative(str(change.path)))}")
     return 1 if left else 0
 
 
-def _changes(result: _Result) -> tuple[list[Change], list[str]]:
-    """Return the changes that can be made, and words about the layers that have none."""
-    by_file: dict[Path, list[tuple[str, Line]]] = {}
-    words = []
-    for label, findings in result.report.culprits.items():
-        name = label.partition(" #")[0].partition(" with ")[0]
-        lines = result.lines[label]
-        ids = dict.fromkeys(finding.id for finding in findings)
-        if BEYOND.issuperset(ids):
-            words.append(
-                f"{label}: CloseGuard cannot repair {', '.join(ids)}; see freedom-middleware"
-                f" help {next(iter(ids))}."
-            )
-        elif len(lines) == 1:
-            by_file.setdefault(lines[0].path, []).append((name, lines[0]))
-        else:
-            places = f"may be one of {', '.join(map(str, lines))}" if lines else "was not found"
-            words.append(
-                f"{label}: the line that puts it around the application {places}. Write there:"
-                f" {name}(CloseGuard(application))"
-            )
-    changes = []
-    for path, wanted in by_file.items():
-        try:
-            changes.append(propose(path, [line for _, line in wanted]))
-        except Unfit as error:
-            words += [
-                f"{name}, at {line}, is left alone: {error}. Write there:"
-                f" {name}(CloseGuard(application))"
-                for name, line in wanted
-            ]
-    return changes, words
+def _changed(lines: Sequence[Line]) -> dict[Path, Change]:
+    """Return the change of each file that puts guards at all of *lines*."""
+    by_file: dict[Path, list[Line]] = {}
+    for line in lines:
+        by_file.setdefault(line.path, []).append(line)
+    return {path: propose(path, there) for path, there in by_file.items()}
 
 
-def _outcome(left: set[tuple[str, str]]) -> str:
-    told = "Checked again with this change, in a process of its own: "
-    if left:
-        names = sorted(f"{name} of {label}" for label, name in left)
-        return f"{told}what remains is {', '.join(names)}."
-    return f"{told}nothing is lost, repeated or misplaced any more."
+def _kinds(report: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return which layer has which fault, of a report as a dict."""
+    return {(finding["label"], finding["id"]) for finding in report["findings"]}
 
 
 def _is_confirmed() -> bool:

@@ -55,8 +55,10 @@ class Server(NamedTuple):
             )
         ]
         total = self.requests
-        sum_ = "a number that is computed when it starts" if total is None else str(total)
-        return f"{self.source}: {' x '.join(parts)}, so {sum_} requests at a time."
+        if total is None:
+            return f"{self.source}: {' x '.join(parts)}; the rest is computed when it starts."
+        requests = f"{total} request{'' if total == 1 else 's'}"
+        return f"{self.source}: {' x '.join(parts)}, so {requests} at a time."
 
 
 class Database(NamedTuple):
@@ -96,8 +98,10 @@ def held_elsewhere(folder: Path, environ: Mapping[str, str]) -> list[tuple[str, 
         "Whatever else connects counts too: management commands, task queues, other sites."
     )
     asks = dict.fromkeys(_LOOK[database.product] for database in known)
-    following = [ask for ask in asks if ask] + [
-        "What is not asked for by / is tried with --path, once for each path.",
+    following = [
+        *asks,
+        "Where a CloseGuard stands, freedom_middleware.leaks logs what it had to close.",
+        "What no request for / comes to is reached with --path, once for each path.",
     ]
     return [
         ("What else can hold connections", held),

@@ -168,7 +168,7 @@ def _import(tree: ast.Module, used: int, rows: list[str]) -> Iterator[tuple[int,
     """Yield what imports CloseGuard, by an import that is there or by one after the last."""
     last: ast.stmt | None = None
     for node in tree.body:
-        if node.lineno > used:
+        if (node.end_lineno or node.lineno) >= used:
             break
         if isinstance(node, ast.ImportFrom) and node.module == "freedom_middleware":
             after = next((alias for alias in node.names if alias.name > GUARD), None)
@@ -209,10 +209,6 @@ def _inserted(rows: list[str], inserts: list[tuple[int, int, str]]) -> list[str]
     rows = rows.copy()
     # The last first, so that the places of the others stay; at one place the outer one last.
     for row, column, text in sorted(inserts, key=lambda insert: insert[:2], reverse=True):
-        if row == len(rows):
-            end = "" if rows[-1].endswith(("\n", "\r")) else _end_of(rows, 0)
-            rows.append(f"{end}{text}")
-            continue
         rows[row] = f"{rows[row][:column]}{text}{rows[row][column:]}"
     return rows
 

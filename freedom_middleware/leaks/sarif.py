@@ -109,7 +109,9 @@ def _result(
     origin = f" ({finding.where})" if finding.where else ""
     text = f"{finding.label}{origin}: {told.means} {told.costs} Seen: {scenarios}."
     identity = f"{spec} {finding.label} {finding.id}"
-    places = [_location(*place) for place in _places(finding, file, added)]
+    places = [
+        _location(*place) for place in dict.fromkeys(_places(finding, added)) or [(file, 0)]
+    ]
     return {
         "ruleId": finding.id,
         "ruleIndex": IDS.index(finding.id),
@@ -125,22 +127,17 @@ def _result(
         "properties": {
             "layer": finding.label,
             "origin": finding.where,
-            "scenarios": [finding.scenario for finding in findings],
-            "details": [finding.detail for finding in findings],
+            "seen": {finding.scenario: finding.detail for finding in findings},
         },
     }
 
 
-def _places(
-    finding: LayerFinding, file: str, added: Sequence[str]
-) -> Iterator[tuple[str, int]]:
+def _places(finding: LayerFinding, added: Sequence[str]) -> Iterator[tuple[str, int]]:
     """Yield the file and the line of what is known about where a layer is, the best first."""
     for place in (*added, finding.where):
         path, _, line = place.rpartition(":")
         if path and line.isdigit():
             yield path, int(line)
-    if file:
-        yield file, 0
 
 
 def _location(path: str, line: int) -> dict[str, Any]:
