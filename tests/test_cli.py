@@ -767,7 +767,7 @@ class TestFix:
         [
             (
                 "application = [loses][0](hello)",
-                "loses: the line that puts it around the application was not found. Write there:",
+                "loses: the line that puts it around the application was not found. Write ",
             ),
             (
                 "application = loses(*[hello])",

@@ -79,7 +79,7 @@ def places(layer, first="mine"):
         "from layers import *\n\n@outer\ndef application(environ, start_response): ...",
         "from layers import *\n\n@with_options(1)\ndef application(environ, start): ...",
         "from layers import *\n\napplication = functools.partial(with_first, site)",
-        "def f():\n    from layers import Layer, site as s\n    return Layer(s)\napplication=f()",
+        "def f():\n    from layers import Layer as L\n    return L(None)\napplication = f()",
         "def f():\n    import layers\n    return layers.outer(layers.site)\napplication = f()",
         "from layers import *\nif site:\n    application = Layer(Layer.around(site))",
         "from layers import *\n\nsite.wsgi_app = Layer(site)\napplication = site.wsgi_app",
