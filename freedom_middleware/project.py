@@ -84,6 +84,8 @@ def find(folder: Path, environ: Mapping[str, str] | None = None) -> Found:
             f" a wsgi.py beside them, got neither for {named!r}, which {folder / 'manage.py'}"
             " names. Name the application: pkg.mod:application"
         )
+    if (folder / "__init__.py").is_file():
+        raise ProjectError(_nothing(folder))  # its modules have other names above it
     here = _in(folder, "")
     if here:
         return here
@@ -99,11 +101,16 @@ def find(folder: Path, environ: Mapping[str, str] | None = None) -> Found:
 
 
 def _nothing(folder: Path) -> str:
-    hint = "Name it, as pkg.mod:application"
+    hint = "Go to the folder that holds it, or name the application: pkg.mod:application"
     for near in (*folder.parents[:2], *sorted(folder.glob("*/"))):
         if (near / "manage.py").is_file():
             hint = f"There is a manage.py in {near}: go there first, or name the application"
             break
+    if (folder / "__init__.py").is_file():
+        return (
+            "the working directory must be where import strings start, got a package:"
+            f" {folder}. {hint}"
+        )
     looked = ", ".join(("manage.py", *MODULES))
     return (
         "the working directory must hold an application, or an import string must name one,"

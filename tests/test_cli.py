@@ -488,6 +488,7 @@ close-lost  loses  (leaking.py:5, added at leaking.py:11)
   whole: it was read to the end.
   Fix:  application = loses(CloseGuard(application))
   Try:  freedom-middleware check leaking --guarded
+  Do:   freedom-middleware check leaking --fix
   Help: freedom-middleware help close-lost
 
 Note: loses reads the whole body before it sends the first chunk

@@ -185,6 +185,16 @@ class TestAnyOtherApplication:
 
 
 class TestWhereToGo:
+    def test_a_package_is_not_where_import_strings_start(self, tmp_path):
+        write(tmp_path, mysite_="", mysite_wsgi="application = 1", manage="")
+
+        with pytest.raises(ProjectError) as caught:
+            find_spec(tmp_path / "mysite")
+
+        assert f"got a package: {tmp_path / 'mysite'}. There is a manage.py in" in str(
+            caught.value
+        )
+
     @pytest.mark.parametrize("where", ["mysite", "mysite/deep", "."])
     def test_a_manage_py_nearby_is_pointed_out(self, tmp_path, where):
         top = tmp_path / "src"

@@ -67,7 +67,12 @@ class _Result(NamedTuple):
 
     @property
     def added(self) -> dict[str, list[str]]:
-        return {label: list(dict.fromkeys(map(str, at))) for label, at in self.lines.items()}
+        """By label, the lines that may have made the layer, if any was found."""
+        return {
+            label: list(dict.fromkeys(map(str, found)))
+            for label, found in self.lines.items()
+            if found
+        }
 
 
 def format_of(name: str | None, output: str | None) -> str:

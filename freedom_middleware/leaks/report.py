@@ -108,7 +108,14 @@ def to_text(
     lines += ["", *_table(report, terminal, width), ""]
     for label in report.culprits:
         lines += _paragraph(report, label, terminal, width, (added or {}).get(label, ()))
-        lines += _advice(report.culprits[label], terminal, width, spec, guarded=guarded)
+        lines += _advice(
+            report.culprits[label],
+            terminal,
+            width,
+            spec,
+            guarded=guarded,
+            is_found=label in (added or {}),
+        )
         lines.append("")
     for name in dict.fromkeys(finding.label for finding in report.guarded):
         faults = {finding.id: "" for finding in report.guarded if finding.label == name}
@@ -227,6 +234,7 @@ def _advice(
     spec: str,
     *,
     guarded: bool,
+    is_found: bool,
 ) -> Iterator[str]:
     """Yield what to type about a layer that is at fault."""
     faults = dict.fromkeys(finding.id for finding in findings)
@@ -239,4 +247,6 @@ def _advice(
         name = printable(findings[0].label.partition(" #")[0].partition(" with ")[0])
         yield f"  Fix:  application = {name}(CloseGuard(application))"
         yield f"  Try:  freedom-middleware check {printable(spec)} --guarded"
+        if is_found:
+            yield f"  Do:   freedom-middleware check {printable(spec)} --fix"
     yield from (f"  Help: freedom-middleware help {fault}" for fault in faults)
