@@ -746,6 +746,32 @@ class TestFix:
         assert "---" not in done.stdout
         assert done.returncode == 0
 
+    def test_one_line_may_make_two_layers(self, project):
+        (project / "loop.py").write_text(
+            "from leaking import hello, loses\n"
+            "application = hello\n"
+            "for _ in range(2):\n"
+            "    application = loses(application)\n"
+        )
+
+        done = run("check", "loop", "--fix", "--yes")
+
+        assert "+    application = loses(CloseGuard(application))\n" in done.stdout
+        assert done.returncode == 0
+
+    def test_each_argument_is_tried(self, project):
+        (project / "second.py").write_text(
+            "from leaking import hello\n"
+            "def Layer(first, application, *others):\n"
+            "    return lambda environ, start: list(application(environ, start))\n"
+            "application = Layer(hello, hello)\n"
+        )
+
+        done = run("check", "second", "--fix", "--yes")
+
+        assert "+application = Layer(hello, CloseGuard(hello))\n" in done.stdout
+        assert done.returncode == 0
+
     def test_each_of_several_is_put_where_it_helps(self, project):
         (project / "several.py").write_text(
             "from leaking import hello, loses\n"
@@ -773,6 +799,10 @@ class TestFix:
             (
                 "application = loses(*[hello])",
                 "is left alone: line 2 does not show which argument is the application",
+            ),
+            (
+                "f = lambda a, b: lambda *c: [*a(*c), *b(*c)]\napplication = f(hello, hello)",
+                "<lambda>, at other.py:3, is left alone: with a guard there it was no better. Write",
             ),
             (
                 "if 'Close' + 'Guard' in vars(): raise SystemExit\napplication = loses(hello)",

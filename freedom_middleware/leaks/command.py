@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
@@ -24,7 +25,7 @@ from .report import BEYOND, WIDTH, to_dict, to_text
 from .sarif import to_sarif
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ..wsgi import WSGIApplication
     from .added import Line
@@ -206,8 +207,11 @@ def _fix(result: _Result, asked: Asked, terminal: Terminal) -> int:
         if not result.lines[label]:
             say(f"{label}: the line that puts it around the application was not found. {there}")
             continue
-        for line in result.lines[label]:
-            if line in chosen:
+        if not any(label == at_fault for at_fault, _ in left):
+            continue  # a guard that was put elsewhere is inside this one as well
+        why = "a guard is there already"
+        for line in _options(result.lines[label]):
+            if any(line.node is other.node for other in chosen):
                 continue
             try:
                 tried = _changed([*chosen, line])
@@ -216,7 +220,7 @@ def _fix(result: _Result, asked: Asked, terminal: Terminal) -> int:
                 why = f"{error}"
                 continue
             still = _kinds(after)
-            if (still < left) and after["baseline"] == result.report.baseline:
+            if still < left and len(after["baseline"]) <= len(result.report.baseline):
                 chosen.append(line)
                 changes, left = tried, still
                 break
@@ -241,6 +245,15 @@ def _fix(result: _Result, asked: Asked, terminal: Terminal) -> int:
         write(change)
         print(f"Written: {printable(relative(str(change.path)))}")
     return 1 if left else 0
+
+
+def _options(lines: Sequence[Line]) -> Iterator[Line]:
+    """Yield each line, with each of its arguments taken for the application in turn."""
+    for line in lines:
+        yield line
+        if isinstance(line.node, ast.Call) and not line.is_decorator:
+            for skip in range(line.skip + 1, min(len(line.node.args), line.skip + 4)):
+                yield line._replace(skip=skip)
 
 
 def _changed(lines: Sequence[Line]) -> dict[Path, Change]:

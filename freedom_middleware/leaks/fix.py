@@ -130,9 +130,7 @@ def _around(line: Line, name: str, rows: list[str]) -> Iterator[tuple[int, int, 
     node = line.node
     if line.is_decorator:
         row = (node.end_lineno or node.lineno) - 1
-        indent = rows[row][: len(rows[row]) - len(rows[row].lstrip())]
-        if node.end_lineno != node.lineno:
-            indent = rows[node.lineno - 1].partition("@")[0]
+        indent = rows[node.lineno - 1].partition("@")[0]
         yield row + 1, 0, f"{indent}@{name}{_end_of(rows, row)}"
         return
     assert isinstance(node, ast.Call)

@@ -99,11 +99,6 @@ def _lines(markdown: str, terminal: Terminal, width: int) -> Iterator[str]:
             yield f"    {line}".rstrip()
         elif line.startswith("#"):
             yield terminal.paint(line.lstrip("# "), "bold")
-        elif line.startswith("- "):
-            yield from end()
-            first, *others = wrapped(_plain(line[2:]), width - 2)
-            yield f"- {first}"
-            yield from (f"  {other}" for other in others)
         elif line:
             paragraph.append(line)
         else:
