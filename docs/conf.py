@@ -41,6 +41,7 @@ nitpick_ignore = [
     ("py:class", "Environ"),
     # Of a dataclass too; and a text is cut at its commas.
     ("py:class", "dict[str"),
+    ("py:class", "collections.abc.Callable[[]"),
     # What a guarded body looks like from inside, for type checkers only.
     ("py:class", "freedom_middleware.dropped.Claim"),
 ]

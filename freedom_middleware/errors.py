@@ -17,6 +17,7 @@ __all__ = [
     "MountWarning",
     "OptionError",
     "PredicateError",
+    "ProjectError",
     "ServeError",
     "SettingsConflict",
     "SettingsError",
@@ -73,6 +74,10 @@ class HostError(TableError):
 
 class PredicateError(FreedomError, ValueError):
     """What a predicate is made of breaks its rule, so that it could never be true."""
+
+
+class ProjectError(FreedomError, LookupError):
+    """A folder holds no application, or more than one, and none was named."""
 
 
 class InputError(FreedomError, RuntimeError):

@@ -76,6 +76,7 @@ def check(
     paths: Sequence[str] = ("/",),
     scenarios: Sequence[str] = ALL,
     inside: Callable[[WSGIApplication], WSGIApplication] | None = None,
+    on_progress: Callable[[int, int, str], object] | None = None,
 ) -> Report:
     """Name the layers of *application* that lose, repeat or misplace ``close()``.
 
@@ -96,6 +97,8 @@ def check(
         scenarios: Names of the ways to end a response; by default all.
         inside: A layer that is put around whatever a layer calls, such as
             :class:`~freedom_middleware.CloseGuard`, to see whether it helps.
+        on_progress: Called before each layer: how many are done, how many there are, and
+            the name of the next.
 
     Raises:
         OptionError: A scenario or a path is not one.
@@ -128,7 +131,9 @@ def check(
         report.baseline = session.baseline
         report.unreached = session.unreached
         report.alone = [names[layer] for layer in session.alone]
-        for layer, name in names.items():
+        for done, (layer, name) in enumerate(names.items()):
+            if on_progress is not None:
+                on_progress(done, len(names), name)
             report.origins[name] = layer.origin
             if not layer.links:
                 continue
