@@ -3,10 +3,10 @@
 A body may be dropped anywhere: at the end of a loop, inside another request, by the
 garbage collector on a thread that never saw the response.  What ``close()`` runs is the
 framework's: it may take locks, and it hands back the connections *of the thread it runs
-on*.  So there are three rules for this file.
+on*.  So there are four rules for this file.
 
 Rule 1: in a finalizer, foreign code runs only where an explicit ``close()`` could stand
-as well: on the thread that opened the body, outside any collection, with no later
+as well: on the thread that opened the body, outside its collections, with no later
 response on that thread that could lose its connections.  Anything else is put in
 ``waiting``, and closed between two requests.
 
@@ -289,7 +289,8 @@ def dropped(claim: Claim) -> None:
     thread = claim._thread
     if thread.process is not _process or sys.is_finalizing():
         return  # the body of a parent process, or too late to run anything
-    collected = _collecting or _watch_collector not in getattr(gc, "callbacks", ())
+    # A collection on another thread is no concern of this one, which let go by itself.
+    collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
     frame = sys._getframe(1).f_back  # None where no Python code runs: a server written in C
     known = None if collected else frame
     drop = Drop(claim, known and (known.f_code.co_filename, known.f_lineno))

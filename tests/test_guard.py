@@ -547,6 +547,36 @@ class TestDropped:
         assert body.closes == 1
         assert [finding.repair for finding in told] == ["late"]
 
+    def test_a_drop_beside_a_collection_on_another_thread_is_closed_there_and_then(self, told):
+        """A busy thread gets its turn just when the collection of another is about to end."""
+        body = SpyBody()
+        application = CloseGuard(answering(body), on_leak=told.append)
+        collecting, go_on = threading.Event(), threading.Event()
+
+        class Found:
+            def __init__(self):
+                self.cycle = self
+
+            def __del__(self):
+                collecting.set()
+                go_on.wait(10)
+
+        def collect():
+            Found()
+            gc.collect()
+
+        thread = threading.Thread(target=collect)
+        thread.start()
+        try:
+            assert collecting.wait(10)
+            respond(application)
+            assert body.closes == 1
+        finally:
+            go_on.set()
+            thread.join()
+        drain()
+        assert [finding.repair for finding in told] == ["closed"]
+
     def test_a_drop_on_another_thread_is_left_to_its_own(self, told):
         body = SpyBody()
         box = [respond(CloseGuard(answering(body), on_leak=told.append))]

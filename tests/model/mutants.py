@@ -92,7 +92,7 @@ MUTANTS = {
     ),
     "closed within a collection": (
         "dropped",
-        "    collected = _collecting or",
+        "    collected = collecting_here() or",
         "    collected = False and",
     ),
     "a collection never starts": ("dropped", 'phase == "start"', "False"),

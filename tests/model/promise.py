@@ -379,7 +379,7 @@ class Promise:
         body.where = "dropped"
         if not body.closed:
             here = body.owner == self._thread(thread) and self._is_newest(body)
-            if here and not self.collecting and thread not in self.called:
+            if here and self.collecting != thread and thread not in self.called:
                 self._closes(thread, name, "closed")
                 self._wait(ANYBODY, Waiting(name, "closed"))
             else:
