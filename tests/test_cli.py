@@ -802,7 +802,7 @@ class TestFix:
             ),
             (
                 "f = lambda a, b: lambda *c: [*a(*c), *b(*c)]\napplication = f(hello, hello)",
-                "<lambda>, at other.py:3, is left alone: with a guard there it was no better. Write",
+                "<lambda>, at other.py:3, is left alone: with a guard there it was no better.",
             ),
             (
                 "if 'Close' + 'Guard' in vars(): raise SystemExit\napplication = loses(hello)",
