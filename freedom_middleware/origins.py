@@ -47,7 +47,8 @@ def where_of(thing: object) -> str:
     if code is not None:
         filename, line = code.co_filename, code.co_firstlineno
     else:
-        filename, line = _place_of_class(type(thing))
+        own: Any = thing
+        filename, line = _place_of_class(own if is_a(thing, type) else type(thing))
     return relative(f"{filename}:{line}") if filename and filename[:1] != "<" else ""
 
 
@@ -70,7 +71,8 @@ def _modules_of(thing: object) -> Iterator[str]:
         return
     if type(thing) is types.MethodType:
         thing = thing.__self__
-    for cls in type.__dict__["__mro__"].__get__(type(thing)):
+    own = thing if is_a(thing, type) else type(thing)
+    for cls in type.__dict__["__mro__"].__get__(own):
         entries = type.__dict__["__dict__"].__get__(cls)
         yield _text(entries.get("__module__")) or "builtins"
 

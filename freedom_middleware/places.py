@@ -247,7 +247,7 @@ def _attributes(thing: object) -> dict[str, Any] | None:
     """Return the ``__dict__`` of an instance, not what its class shows in that place."""
     for cls in _mro(thing):
         entry = _class_attributes(cls).get("__dict__")
-        if type(entry) is types.GetSetDescriptorType:
+        if type(entry) in (types.GetSetDescriptorType, types.MemberDescriptorType):
             if _c_proxy(thing) is not None:
                 return None  # it would show those of what it stands for
             found = entry.__get__(thing)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .places import MISSING, declared, is_a, lookup, places_in
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     Kind = Literal["WSGI", "ASGI"]
 
-__all__ = ["is_telling", "kind_by_looks"]
+__all__ = ["is_telling", "kind_by_looks", "takes_requests"]
 
 _ENVIRON = {"environ", "env", "environment", "wsgienviron", "wsgienvironment"}
 _RESPOND = {"respond", "sr"}  # and whatever begins with "start"
@@ -38,7 +39,7 @@ _SPOILING = {
     *("callback", "class", "cls", "config", "context", "ctx", "error", "exc", "factory"),
     *("handler", "hook", "id", "iter", "iterator", "key", "logger", "name", "type"),
 }
-_CO_VARARGS, _CO_COROUTINE = 0x04, 0x80
+_CO_VARARGS, _CO_VARKEYWORDS, _CO_COROUTINE = 0x04, 0x08, 0x80
 
 
 class _Shape(NamedTuple):
@@ -74,8 +75,10 @@ def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
         telling: Whether it stands where applications do, under a name such as ``app``.
             Elsewhere its parameters must be called as PEP 3333 or ASGI call them.
     """
-    if is_a(thing, type, types.ModuleType):
+    if is_a(thing, types.ModuleType, weakref.ReferenceType):
         return None
+    if is_a(thing, type):
+        telling = False
     if declared(thing, "wsgi_children") is not MISSING or is_a(
         declared(thing, "wsgi_name"), str
     ):
@@ -99,15 +102,25 @@ def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
     return "WSGI"
 
 
+def takes_requests(thing: Any) -> bool:
+    """Say whether *thing* is known to take two arguments, whatever they are called."""
+    shape = _shape_of(thing)
+    return shape is not None and shape is not _UNKNOWN and shape.required <= 2 <= shape.most
+
+
 def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
     """Return the shape of *thing*, None if it cannot be called at all."""
-    if steps == 0 or is_a(thing, type):
+    if steps == 0:
         return None
+    if is_a(thing, type):
+        return _shape_of_class(thing)
     if type(thing) is types.FunctionType:
         own = _shape_of_function(thing)
         wrapped = lookup(thing, "__wrapped__")
         if wrapped is MISSING or own.names or own.most < _UNKNOWN.most:
             return own
+        if not thing.__code__.co_flags & _CO_VARKEYWORDS:
+            return own  # and hands on less, as Werkzeug's Request.application does
         return _shape_of(wrapped, steps - 1) or own  # takes anything, as a decorator does
     if type(thing) is types.MethodType:
         return _without_first(_shape_of(thing.__func__, steps - 1), 1)
@@ -134,13 +147,27 @@ def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
     return _UNKNOWN
 
 
+def _shape_of_class(cls: type) -> _Shape | None:
+    """Return the shape of a class whose instances are bodies, and so is an application."""
+    made = _entry_of(cls, "__init__")
+    if type(made) is not types.FunctionType or _entry_of(cls, "__iter__") is MISSING:
+        return None
+    shape = _without_first(_shape_of_function(made), 1)
+    return shape if shape is None or shape.required == shape.most == len(shape.names) else None
+
+
+def _entry_of(cls: type, name: str) -> Any:
+    for each in type.__dict__["__mro__"].__get__(cls):
+        entry = type.__dict__["__dict__"].__get__(each).get(name, MISSING)
+        if entry is not MISSING:
+            return entry
+    return MISSING
+
+
 def _class_call(thing: Any) -> Any:
     """Return what the class of *thing* has as ``__call__``; an instance's own is not used."""
-    for cls in type.__dict__["__mro__"].__get__(type(thing)):
-        entry = type.__dict__["__dict__"].__get__(cls).get("__call__", MISSING)
-        if entry is not MISSING:
-            return MISSING if entry is None else entry
-    return MISSING
+    call = _entry_of(type(thing), "__call__")
+    return MISSING if call is None else call
 
 
 def _shape_of_function(function: types.FunctionType) -> _Shape:

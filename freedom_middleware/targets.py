@@ -99,6 +99,8 @@ def kind_of(target: Any) -> Kind:
     if takes(call, 3):
         return "ASGI"
     if takes(call, 1):
+        if call is not target and not takes(target, 0, **{_NOBODY: None}):
+            return "WSGI"  # made of a view, and hands it less: Werkzeug's Request.application
         raise ApplicationTypeError(
             f"{rule} takes one argument. Call a factory first, 'pkg.mod:factory(\"x\")'; give"
             " a view of Request -> Response to Application.from_view; give an ASGI 2"
@@ -109,6 +111,9 @@ def kind_of(target: Any) -> Kind:
 
 _ANY = 100
 """More arguments than anyone names: what takes them, takes any number."""
+
+_NOBODY = "freedom_middleware_nobody"
+"""A keyword that nobody names: what does not take it, does not hand on all it is given."""
 
 
 def _kind_of_class(target: type) -> Kind:
@@ -125,8 +130,8 @@ def _kind_of_class(target: type) -> Kind:
     )
 
 
-def takes(call: Any, count: int) -> bool:
-    """Say whether *call* can be called with *count* positional arguments and no more.
+def takes(call: Any, count: int, **keywords: object) -> bool:
+    """Say whether *call* can be called with *count* positional arguments and *keywords*.
 
     C code that does not say what it takes is believed to take them.
     """
@@ -136,7 +141,7 @@ def takes(call: Any, count: int) -> bool:
     if signature is None:
         return True
     try:
-        signature.bind(*range(count))
+        signature.bind(*range(count), **keywords)
     except TypeError:
         return False
     return True

@@ -83,6 +83,7 @@ def make_environ(
         "SCRIPT_NAME": "",
         "PATH_INFO": native(path_info),
         "QUERY_STRING": native(query),
+        "REMOTE_ADDR": "127.0.0.1",  # which RFC 3875 wants, and every server sets
         "wsgi.input": BytesIO(body),
     }
     setup_testing_defaults(environ)

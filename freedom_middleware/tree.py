@@ -21,6 +21,7 @@ attribute, or loaded (see :mod:`freedom_middleware.places`).
 
 from __future__ import annotations
 
+import re
 import types
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from .wsgi import Environ, WSGIApplication
 
+    Look = Callable[[Any, str, Place | None], Iterator[Place]]
+
 __all__ = [
     "Choice",
     "Description",
@@ -56,6 +59,7 @@ __all__ = [
     "is_named",
     "name_of",
     "origin",
+    "package_of",
     "walk",
 ]
 
@@ -115,11 +119,15 @@ class Edge(NamedTuple):
             :class:`~freedom_middleware.Application` is its ``wsgi``.  Empty if it cannot
             be reached.  Where several labels of a tree of ours lead to one application,
             they have all its places in common.
+        routes: Of a guess, the routes that are written down on the way to it.
+        through: Of a guess, what stands between the two and could be called as well.
     """
 
     label: str
     application: WSGIApplication
     places: tuple[Place, ...]
+    routes: tuple[str, ...] = ()
+    through: tuple[Any, ...] = ()
 
 
 def children_of(
@@ -151,12 +159,12 @@ def edges_of(
     called = [adapted(child) for _, child in told]
     wanted = {id(thing) for thing in [*called, *(child for _, child in told)]}
     holding: dict[int, list[Place]] = {}
-    package = _package_of(application)
-    for place, value in _reachable(
+    package = package_of(application)
+    for place, value, _ in _reachable(
         application,
         # Deep, as a table of long prefixes is, but into nobody else's objects.
         64,
-        lambda value: id(value) not in wanted and _package_of(value) in (package, "builtins"),
+        lambda value: id(value) not in wanted and package_of(value) in (package, "builtins"),
     ):
         if id(value) in wanted:
             holding.setdefault(id(value), []).append(place)
@@ -166,17 +174,55 @@ def edges_of(
     )
 
 
-def candidates(application: WSGIApplication, *, hops: int = 3) -> tuple[Edge, ...]:
+def candidates(
+    application: WSGIApplication, *, hops: int = 6, look: Look = places_in
+) -> tuple[Edge, ...]:
     """Return whatever below *application* could be called as one: a guess, to be tried.
 
     Unlike :func:`children_of` this looks through other objects, and takes everything that
     two arguments could be given to.  A label is the path that leads there.
+
+    Args:
+        application: Where to begin.
+        hops: Through how many objects to look.
+        look: Yields the places in an object.
     """
-    found: dict[int, tuple[Any, list[Place]]] = {}
-    for place, value in _reachable(application, hops, lambda value: True):
+    found: dict[int, tuple[Any, list[Place], list[str], tuple[Any, ...]]] = {}
+    named: dict[str, list[str]] = {}  # routes by the name of what they lead to
+    for place, value, way in _reachable(application, hops, lambda value: True, look):
+        if type(value) is str and place.name in _NAMES and not named.get(value):
+            named[value] = list(_routes_in(way[-1]))
         if value is not application and kind_by_looks(value, telling=True) == "WSGI":
-            found.setdefault(id(value), (value, []))[1].append(place)
-    return tuple(Edge(places[0].path, value, tuple(places)) for value, places in found.values())
+            known = found.setdefault(id(value), (value, [], [], way[1:]))
+            known[1].append(place)
+            known[2].extend(text for thing in way[1:] for text in _routes_in(thing))
+    for _, places, routes, _ in found.values():
+        if not routes:
+            for key in re.findall(r"\['([^']+)'\]", places[0].path):
+                routes += named.get(key, ())
+    return tuple(
+        Edge(
+            places[0].path,
+            value,
+            tuple(places),
+            tuple(dict.fromkeys(routes)),
+            tuple(thing for thing in way if kind_by_looks(thing, telling=True)),
+        )
+        for value, places, routes, way in found.values()
+    )
+
+
+_NAMES = ("endpoint", "name", "route_name")
+
+
+def _routes_in(thing: Any) -> Iterator[str]:
+    """Yield what *thing* itself, a route or a row of a table, says of paths."""
+    for place in places_in(thing):
+        value = _value_of(place)
+        if type(value) is re.Pattern:
+            value = value.pattern
+        if type(value) is str and value.lstrip("^")[:1] == "/":
+            yield value
 
 
 def adapted(application: Any) -> Any:
@@ -447,6 +493,8 @@ def _texts(container: Any) -> list[str]:
     texts = []
     if is_a(container, list, tuple):
         for item in [_value_of(place) for place in places_in(container)]:
+            if type(item) is re.Pattern and type(item.pattern) is str:
+                item = item.pattern.replace(r"\/", "/").lstrip("^").rstrip("$")
             if type(item) is str:
                 texts.append(item)
             elif type(item) is tuple and all(type(part) in (str, type(None)) for part in item):
@@ -466,33 +514,41 @@ MANY_PLACES = 200_000
 
 
 def _reachable(
-    application: object, hops: int, enter: Callable[[object], bool]
-) -> Iterator[tuple[Place, Any]]:
-    """Yield what can be reached from *application*, by the fewest steps first.
+    application: object,
+    hops: int,
+    enter: Callable[[object], bool],
+    look: Look = places_in,
+) -> Iterator[tuple[Place, Any, tuple[Any, ...]]]:
+    """Yield what can be reached from *application*, by the fewest steps first, and the way.
 
     Lists, tuples and dicts are no step of their own.
     """
     seen = {id(application)}
-    waiting: deque[tuple[Any, str, Place | None, int]] = deque([(application, "", None, hops)])
+    waiting: deque[tuple[tuple[Any, ...], str, Place | None, int]] = deque(
+        [((application,), "", None, hops)]
+    )
     count = 0
     while waiting and count < MANY_PLACES:
-        thing, path, held, left = waiting.popleft()
-        for place in places_in(thing, path, held):
+        way, path, held, left = waiting.popleft()
+        for place in look(way[-1], path, held):
             value = _value_of(place)
             count += 1
             if value is MISSING:
                 continue
-            yield place, value
+            yield place, value, way
             steps = left - (not is_a(value, dict, list, tuple))
             if id(value) not in seen and steps > 0 and enter(value):
                 seen.add(id(value))
-                waiting.append((value, place.path, place, steps))
+                waiting.append(((*way, value), place.path, place, steps))
 
 
-def _package_of(thing: Any) -> str:
-    """Return the top-level package that *thing* was written in."""
+def package_of(thing: Any) -> str:
+    """Return the top-level package that *thing*, or its class, was written in."""
+    if type(thing) is types.MethodType:
+        thing = thing.__self__
     if type(thing) is types.FunctionType:
         module = thing.__globals__.get("__name__")
     else:
-        module = type.__dict__["__dict__"].__get__(type(thing)).get("__module__", "builtins")
+        own = thing if is_a(thing, type) else type(thing)
+        module = type.__dict__["__dict__"].__get__(own).get("__module__", "builtins")
     return str(module).partition(".")[0]

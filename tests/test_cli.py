@@ -474,7 +474,7 @@ clean = CloseGuard(hello)
 """
 
 CHECKED = """\
-1 layer, 24 scenarios, no innermost application called                     N.N s
+1 layer, 40 scenarios, no innermost application called                     N.N s
 
   outermost first                whole   left unread raises  empty   HEAD   file
   loses          leaking.py:5     LOST   LOST   LOST   LOST   LOST   LOST   LOST

@@ -1,5 +1,6 @@
 import functools
 import time
+import weakref
 
 import pytest
 import wrapt
@@ -60,8 +61,24 @@ def with_first(name, environ, start_response): ...
 def with_last(environ, start_response, extra): ...
 
 
+class Response:
+    def __init__(self, environ, start_response): ...
+
+    def __iter__(self): ...
+
+
+class Request(Response):
+    def __init__(self, environ, start_response, application): ...
+
+
+class Helper:
+    def __init__(self, environ, start_response): ...
+
+
 SURE = [
     hello,
+    Response,
+    functools.partial(Request, application=hello),
     lambda env, start: None,
     lambda environ, respond: None,
     lambda _environ, start_resp, exc_info=None: None,
@@ -75,6 +92,9 @@ SURE = [
 ]
 LIKELY = [lambda a, b: None, Bare(), takes_any, Hidden(), decorated_class]
 NEVER = [
+    Request,
+    Helper,
+    weakref.ref(hello),
     lambda request, response: None,
     lambda environ: None,
     lambda environ, start_response, *, key: None,

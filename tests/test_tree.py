@@ -445,7 +445,7 @@ class TestEdges:
 
         [edge] = edges_of(Hidden())
 
-        assert edge == ("", hello, ())
+        assert edge[:3] == ("", hello, ())
 
     def test_nobody_elses_objects_are_searched_for_them(self):
         class Callback:

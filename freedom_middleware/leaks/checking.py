@@ -138,7 +138,7 @@ def check(
             if not layer.links:
                 continue
             if not layer.driven:
-                if any(link.sure for link in layer.links):
+                if layer.is_layer:
                     report.not_driven.append(name)
                 continue
             report.table[name] = dict.fromkeys(scenarios, "n/a")
@@ -158,11 +158,18 @@ def _drive(
     guarded: bool = False,
 ) -> list[tuple[str, Driven]]:
     """Drive *layer* in all scenarios, by all requests; *late*: and wait for a guard."""
-    seen = [
-        (scenario, session.drive(layer, SCENARIOS[scenario], request, guarded=guarded))
-        for scenario in scenarios
-        for request in layer.requests
-    ]
+
+    def drive() -> list[tuple[str, Driven]]:
+        return [
+            (scenario, session.drive(layer, SCENARIOS[scenario], request, guarded=guarded))
+            for scenario in scenarios
+            for request in layer.requests
+        ]
+
+    seen = drive()
+    if not layer.remembers and not any(driven.records for _, driven in seen):
+        layer.remembers = True
+        seen = drive()
     if late:
         # What a guard was left with, it closes at the next request to that thread.
         gc.collect()

@@ -8,29 +8,30 @@ and the innermost application, with its database, is never called.
 
 from __future__ import annotations
 
+import functools
 import itertools
-import re
 import threading
 import time
 import types
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..environ import CHECKING
 from ..ledger import Ledger
-from ..places import is_a, lookup
-from ..plausible import is_telling, kind_by_looks
-from ..testing import make_environ
-from ..tree import adapted, candidates, describe, edges_of, name_of
+from ..origins import framework_of
+from ..places import MISSING, Place, is_a, lookup
+from ..plausible import is_telling, kind_by_looks, takes_requests
+from ..tree import Edge, adapted, candidates, describe, edges_of, name_of, package_of
+from .hidden import hidden_places
 from .probe import Probe, Record, probe_for
+from .requests import CREDENTIALS, Request, environ_for, requests_for
 from .scenarios import SCENARIOS, Outcome, Scenario, answer, serve
+from .swap import function_of, original_of, probe_in_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..places import Place
-    from ..tree import Edge
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
     from .probe import Act
 
@@ -45,39 +46,25 @@ WAITS_IN_VAIN = 2
 _one_at_a_time = threading.RLock()
 
 
-class Request(NamedTuple):
-    """What makes an application call one of its children.
-
-    Attributes:
-        path, method, host: Of the request.
-        refusing: The links whose children have to answer 404 first, as in a cascade.
-    """
-
-    path: str
-    method: str = "GET"
-    host: str = ""
-    refusing: frozenset[Link] = frozenset()
-
-    def __str__(self) -> str:
-        at = f" at {self.host}" if self.host else ""
-        behind = " after a 404" if self.refusing else ""
-        return f"{self.method} {self.path}{at}{behind}"
-
-
 class Link:
     """The way from a layer to one that it may call; a probe stands there.
 
     Attributes:
         parent, child: The layers at its ends.
         label: When the parent chooses this child.
+        routes: What the parent has written down on the way to it.
         sure: The finder says that this is a child; else it only could be called as one.
+        places: Where the probe stands; none if it stands in the code of the child.
+        hops: What the parent calls, as far as can be seen, and what then calls the child.
         request: What was seen to lead here, None if nothing did.
     """
 
     def __init__(self, parent: Layer, child: Layer, edge: Edge, *, sure: bool) -> None:
         self.parent, self.child, self.label, self.sure = parent, child, edge.label, sure
-        self.places = edge.places
+        self.places, self.routes = edge.places, edge.routes
         self.request: Request | None = None
+        self.hops: list[str] = []
+        self.probes: list[tuple[Place, Probe]] = []
 
 
 class Layer:
@@ -89,6 +76,9 @@ class Layer:
         way: By which link it is reached from outside; None for the outermost, and for one
             that is driven alone.
         hops: What stands between it and its children, and cannot be told from it.
+        is_bridge: What is called by it runs on another thread, as behind an ASGI application.
+        patches: With what somebody has replaced its methods.
+        remembers: It answers from memory what it was asked before.
     """
 
     def __init__(self, application: Any, shown: Any) -> None:
@@ -96,6 +86,9 @@ class Layer:
         self.shown = shown
         self.links: list[Link] = []
         self.hops: list[str] = []
+        self.is_bridge = False
+        self.remembers = False
+        self.patches: list[Any] = []
         self.way: Link | None = None
         self.waited_in_vain = 0
 
@@ -103,13 +96,23 @@ class Layer:
     def name(self) -> str:
         """What its user calls it, and what could not be told from it."""
         name = name_of(self.application if self.links else self.shown)
-        return f"{name} with {', '.join(self.hops)} inside" if self.hops else name
+        if self.patches:
+            by = (framework_of(patch).rpartition(" ")[0] for patch in self.patches)
+            names = zip(by, map(name_of, self.patches), strict=True)
+            name += f" patched by {', '.join(dict.fromkeys(by or name for by, name in names))}"
+        hops = dict.fromkeys([*self.hops, *(hop for link in self.driven for hop in link.hops)])
+        return f"{name} with {', '.join(hops)} inside" if hops else name
 
     @property
     def origin(self) -> str:
         """The distribution that it comes from, or ``FILE:LINE``."""
-        told = describe(self.application)
+        told = describe(self.patches[0] if self.patches else self.application)
         return told.framework or told.where
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it certainly has children."""
+        return any(link.sure for link in self.links)
 
     @property
     def driven(self) -> list[Link]:
@@ -188,6 +191,12 @@ class Session:
                 for link in layer.links:
                     self._put(link)
             self._discover(self.root)
+            self.unreached = [
+                f"{name_of(link.child.shown)} (in {f'{layer.name} {link.label}'.rstrip()})"
+                for layer in self.layers
+                for link in layer.links
+                if link.request is None and link.sure and link.child not in self.layers
+            ]
         except BaseException:
             self.__exit__()
             raise
@@ -216,17 +225,23 @@ class Session:
         layer = self._known[id(application)] = Layer(application, shown)
         for edge, sure in self._edges(layer, above):
             held = edge.places[0].get() if edge.places else adapted(edge.application)
-            if is_a(held, type) or any(held is outer for outer in (*above, application)):
+            if any(held is outer for outer in (*above, application)):
                 continue
             child = self._known.get(id(held))
             if child is None:
                 child = self._look(held, edge.application, [*above, application])
-            layer.links.append(Link(layer, child, edge, sure=sure))
+            link = Link(layer, child, edge, sure=sure)
+            through = edge.through[-1:] if layer.is_bridge else edge.through
+            link.hops = [name_of(thing) for thing in through]
+            layer.links.append(link)
         return layer
 
     def _edges(self, layer: Layer, above: list[Any]) -> Iterator[tuple[Edge, bool]]:
         """Yield the ways down, and whether they are sure; through an ASGI application too."""
         found = False
+        original, patches = original_of(layer.application)
+        own = package_of(layer.application)
+        layer.patches = [patch for patch in patches if package_of(patch) != own]
         for edge in edges_of(layer.application, above=above):
             found = True
             if kind_by_looks(edge.application, telling=True) != "ASGI":
@@ -235,9 +250,12 @@ class Session:
             below = self._guesses(edge.application, [*above, layer.application])
             if below:
                 layer.hops.append(name_of(edge.application))
+                layer.is_bridge = True
             for guess in below:
                 yield guess, False
-        if not found:
+        if not found and patches:
+            yield Edge("", original, ()), True
+        elif not found:
             for guess in self._guesses(layer.application, above):
                 yield guess, False
 
@@ -246,11 +264,13 @@ class Session:
         own = [*above, application]
         guesses = [
             guess
-            for guess in candidates(application)
-            if kind_by_looks(guess.application, telling=_tells(guess.places[0]))
-            and not is_a(guess.application, *weakref.ProxyTypes)
+            for guess in candidates(application, look=hidden_places(application))
+            if kind_by_looks(guess.application, telling=_tells(guess))
+            and not _is_response(guess.application)
             and not any(
-                guess.application is outer or _owner(guess.application) is outer
+                guess.application is outer
+                or _owner(guess.application) is outer
+                or any(guess.application is proxy for proxy in weakref.getweakrefs(outer))
                 for outer in own
             )
         ]
@@ -259,17 +279,14 @@ class Session:
             guess
             for guess in guesses
             # What is inside another guess is that one's to call.
-            if not any(
-                guess.places[0].path.startswith(
-                    (f"{path}.", f"{path}[", f"{path}<", f"{path}(")
-                )
-                for path in paths
-            )
+            if not any(_is_inside(guess.places[0], path) for path in paths)
         ]
 
     # -- touch --
 
     def _put(self, link: Link) -> None:
+        if not link.places:
+            self._put_in_code(link)
         for place in link.places:
             held = place.get()
             if type(held).__mro__[1] is Probe or held is not link.child.application:
@@ -278,7 +295,26 @@ class Session:
             while kept[0].held is not None:
                 kept.insert(0, kept[0].held)
             self._set += [(each, each.get()) for each in kept]
-            place.set(probe_for(held, self._act_of(link)))
+            link.probes.append((place, probe_for(held, self._act_of(link))))
+            place.set(link.probes[-1][1])
+
+    def _put_in_code(self, link: Link) -> bool:
+        """Put a probe into the code of what is called, which stays what it is."""
+        function = function_of(link.child.application)
+        if function is None:
+            return False
+        for place, probe in link.probes:
+            if place.get() is probe:
+                place.set(link.child.application)
+        code = Place(
+            "",
+            "",
+            functools.partial(getattr, function, "__code__"),
+            functools.partial(setattr, function, "__code__"),
+        )
+        self._set.append((code, function.__code__))
+        probe_in_code(link.child.application, function, self._act_of(link))
+        return True
 
     def _act_of(self, link: Link) -> Act:
         def act(target: Any, environ: Environ, start_response: StartResponse) -> Body:
@@ -297,9 +333,19 @@ class Session:
         if not layer.links:
             return
         entry = layer.way.request if layer.way else None
-        requests = self._variants(layer, entry or Request(self._paths[0]))
+        requests = requests_for(layer.links, entry or Request(self._paths[0]), self._paths)
         for request in requests:
             self._attempt(layer, request)
+        refused = [] if layer.driven else [link for link in layer.links if link.sure]
+        put = [self._put_in_code(link) for link in refused]
+        if any(put):
+            # It refuses whatever passes for what it holds.
+            for request in requests:
+                self._attempt(layer, request)
+        if layer.is_layer and not layer.driven:
+            # It wants to know who asks.
+            for request in requests:
+                self._attempt(layer, request._replace(asks=(*request.asks, *CREDENTIALS)))
         for request in requests[:1] if layer.driven else []:
             while any(link.request is None for link in layer.links):
                 called = frozenset(layer.driven)
@@ -311,38 +357,11 @@ class Session:
             fresh = child not in self.layers
             if link.request is not None and fresh:
                 child.way = link
-            elif link.request is None and link.sure and fresh and child.links:
+            elif link.request is None and link.sure and fresh and child.is_layer:
                 self.alone.append(child)  # nobody asks it, so the check does
-            else:
-                if link.request is None and link.sure:
-                    inside = f"{layer.name} {link.label}".rstrip()
-                    self.unreached.append(f"{name_of(child.shown)} (in {inside})")
-                if link.request is None or not fresh:
-                    continue
+            elif link.request is None or not fresh:
+                continue
             self._discover(child)
-
-    def _variants(self, layer: Layer, entry: Request) -> list[Request]:
-        """Return *entry* and what a table's labels suggest instead of it."""
-        requests = [entry, *(entry._replace(path=path) for path in self._paths)]
-        base = entry.path.partition("?")[0].rstrip("/")
-        for link in layer.links:
-            label = link.label
-            for path in re.findall(r"/[^\s'\"(),]*", label):
-                method = re.search(r"method\('(\w+)'", label)
-                host = label[: label.index("/")].strip() if "." in label else ""
-                requests += (
-                    entry._replace(
-                        path=at, method=method[1] if method else entry.method, host=host
-                    )
-                    for at in (base + path.rstrip("/") + "/", base + path, path)
-                )
-            if re.fullmatch(r"[A-Z]+", label):
-                requests.append(entry._replace(method=label))
-            elif re.fullmatch(r"[\w.*:\[\]-]+", label) and re.search(r"[a-z:]", label):
-                requests.append(entry._replace(host=label.replace("*", "check")))
-        if any(link.label == "GET" for link in layer.links):
-            requests.append(entry._replace(method="CHECK"))  # for who answers the others
-        return list(dict.fromkeys(requests))
 
     def _attempt(self, layer: Layer, request: Request) -> None:
         """Send *request*, and note which of the children are called."""
@@ -359,9 +378,11 @@ class Session:
         outcome = self._send(layer, request, {link: noting(link) for link in layer.links})
         if layer is self.root and request == Request(self._paths[0]):
             if outcome.raised:
-                self.baseline.append(f"{request} raised {outcome.raised[0]!r}")
+                self.baseline = [f"{request} raised {outcome.raised[0]!r}"]
             elif outcome.status is None or outcome.status >= "500":
-                self.baseline.append(f"{request} is answered with {outcome.status}")
+                self.baseline = [f"{request} is answered with {outcome.status}"]
+            else:
+                self.baseline = []
 
     # -- drive --
 
@@ -389,15 +410,7 @@ class Session:
                     body.close()
 
     def _environ(self, request: Request) -> Environ:
-        path, _, query = request.path.partition("?")
-        number = f"freedom_middleware={next(self._number)}"  # so that no cache answers
-        environ = make_environ(
-            f"{path}?{query}&{number}" if query else f"{path}?{number}", method=request.method
-        )
-        if request.host:
-            environ["HTTP_HOST"] = request.host
-        environ[CHECKING] = True
-        return environ
+        return environ_for(request, next(self._number))
 
     def drive(
         self, layer: Layer, scenario: Scenario, request: Request, *, guarded: bool = False
@@ -412,7 +425,9 @@ class Session:
                 what they guard.
         """
         driven = Driven()
-        if layer.hops and scenario.most is not None:
+        if layer.remembers:
+            request = request._replace(path=f"{request.path.rstrip('/')}/{next(self._number)}")
+        if layer.is_bridge and scenario.most is not None:
             return driven  # a thread would wait for ever to hand over the next chunk
         if scenario.method != "GET":
             if request.method != "GET":
@@ -475,9 +490,29 @@ class Session:
             time.sleep(0.005)
 
 
-def _tells(place: Place) -> bool:
-    """Say whether a guess is held by the object itself, under a name that tells."""
-    return is_telling(place.name) and place.path == f".{place.name}"
+def _is_inside(place: Place, path: str) -> bool:
+    return place.path.startswith((f"{path}.", f"{path}[", f"{path}<", f"{path}(", f"{path}:"))
+
+
+def _tells(guess: Edge) -> bool:
+    """Say whether the name tells under which a guess is held.
+
+    Further in, only a variable of a function does, and not if what it holds takes anything:
+    a proxy may.
+    """
+    place = guess.places[0]
+    if not is_telling(place.name):
+        return False
+    if place.path == f".{place.name}":
+        return True
+    return place.path.endswith(f"<{place.name}>") and takes_requests(guess.application)
+
+
+def _is_response(thing: Any) -> bool:
+    """Say whether *thing* only answers for itself, as WebOb's and Werkzeug's responses do."""
+    return lookup(thing, "headers") is not MISSING and any(
+        lookup(thing, name) is not MISSING for name in ("status", "status_code", "code")
+    )
 
 
 def _owner(thing: Any) -> Any:

@@ -38,6 +38,7 @@ __all__ = [
     "Record",
     "SubList",
     "probe_for",
+    "request_in",
 ]
 
 
@@ -101,7 +102,7 @@ class Record:
 class _Chunks:
     """The iterator of a body: another object, and without ``close()``."""
 
-    def __init__(self, chunks: Iterable[bytes | Exception], record: Record) -> None:
+    def __init__(self, chunks: Iterable[bytes | type[Exception]], record: Record) -> None:
         self._left = iter(chunks)
         self._record = record
 
@@ -114,7 +115,7 @@ class _Chunks:
         if isinstance(chunk, bytes):
             return chunk
         self._record.ended = True
-        raise StopIteration if chunk is None else chunk
+        raise StopIteration if chunk is None else chunk("on purpose")
 
     def __getattr__(self, name: str) -> Any:
         # ``yield from`` looks it up by itself where a generator is closed by the check.
@@ -126,7 +127,7 @@ class _Chunks:
 class OtherIterator:
     """A body as Django's are: its iterator is another object."""
 
-    def __init__(self, chunks: Iterable[bytes | Exception], record: Record) -> None:
+    def __init__(self, chunks: Iterable[bytes | type[Exception]], record: Record) -> None:
         self._chunks = chunks
         self._record = record
         record.body = self
@@ -149,7 +150,7 @@ class FalseWhenEmpty(OtherIterator):
 class OwnIterator(_Chunks):
     """A body as a generator is: its own iterator."""
 
-    def __init__(self, chunks: Iterable[bytes | Exception], record: Record) -> None:
+    def __init__(self, chunks: Iterable[bytes | type[Exception]], record: Record) -> None:
         super().__init__(chunks, record)
         record.body = self
 
@@ -177,7 +178,7 @@ class LikeGenerator(OwnIterator, Generator[bytes, None, None]):  # type: ignore[
 class SubList(list[Any]):
     """A list that has to be closed."""
 
-    def __init__(self, chunks: Iterable[bytes | Exception], record: Record) -> None:
+    def __init__(self, chunks: Iterable[bytes | type[Exception]], record: Record) -> None:
         super().__init__(chunks)
         self._record = record
         record.body = self
@@ -229,7 +230,7 @@ class Probe:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Do what is to be done with a request; pass any other call on."""
-        request = _request(arguments, keywords)
+        request = request_in(arguments, keywords)
         if request is None:
             return self._freedom_target(*arguments, **keywords)
         return self._freedom_act(self._freedom_target, *request)
@@ -264,7 +265,7 @@ class Probe:
         return self  # a function in an instance is no method, and neither is this
 
 
-def _request(
+def request_in(
     arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> tuple[Environ, StartResponse] | None:
     """Return environ and start_response if that is what an application was called with."""

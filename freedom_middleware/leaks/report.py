@@ -244,9 +244,21 @@ def _advice(
         text = "CloseGuard cannot repair it: that has to be done in the layer."
         yield from _indented(terminal, text, width, "  ")
     else:
-        name = printable(findings[0].label.partition(" #")[0].partition(" with ")[0])
-        yield f"  Fix:  application = {name}(CloseGuard(application))"
-        yield f"  Try:  freedom-middleware check {printable(spec)} --guarded"
+        name, _, patcher = _written(findings[0].label).partition(" patched by ")
+        if patcher:
+            text = (
+                f"Fix:  keep {printable(patcher)} from patching {printable(name)}, and put its"
+                " middleware around CloseGuard(application)."
+            )
+            yield from _indented(terminal, text, width, "  ")
+        else:
+            yield f"  Fix:  application = {printable(name)}(CloseGuard(application))"
+            yield f"  Try:  freedom-middleware check {printable(spec)} --guarded"
         if is_found:
             yield f"  Do:   freedom-middleware check {printable(spec)} --fix"
     yield from (f"  Help: freedom-middleware help {fault}" for fault in faults)
+
+
+def _written(label: str) -> str:
+    """Return a layer's name as it stands in code, without what the check added to it."""
+    return label.partition(" #")[0].partition(" with ")[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from wsgiref.util import FileWrapper
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["ALL", "COLUMNS", "SCENARIOS", "OnPurpose", "Outcome", "Scenario", "answer", "serve"]
 
 CHUNKS = (b"one", b"two", b"three")
+PAGE = (b"<html><head><title>one</title></head>", b"<body><p>two</p>", b"</body></html>")
+TEXT = (("Content-Type", "text/plain"),)
+HTML = (("Content-Type", "text/html; charset=utf-8"),)
+BROWSER = (
+    ("HTTP_ACCEPT", "text/html,*/*;q=0.8"),
+    ("HTTP_ACCEPT_ENCODING", "gzip, deflate"),
+    ("HTTP_ACCEPT_LANGUAGE", "en"),
+    ("HTTP_USER_AGENT", "Mozilla/5.0 (freedom-middleware check)"),
+)
 
 COLUMNS = ("whole", "left", "unread", "raises", "empty", "HEAD", "file")
 """What a table for people shows: one column for all scenarios that are ended in one way."""
@@ -43,7 +53,9 @@ class Scenario:
         column: Under which of ``COLUMNS`` it is shown.
         about: One line for people.
         method, status: Of the request, and of the answer.
-        chunks: What the body yields, or raises.
+        asks: What the environ of the request has besides.
+        headers: Of the answer.
+        chunks: What the body yields; a class is raised, each time anew.
         shape: The class of the body.
         writes: The first chunk goes through ``write()``.
         is_lazy: ``start_response`` is called when the first chunk is asked for.
@@ -58,7 +70,9 @@ class Scenario:
     about: str
     method: str = "GET"
     status: str = "200 OK"
-    chunks: tuple[bytes | Exception, ...] = CHUNKS
+    asks: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = TEXT
+    chunks: tuple[bytes | type[Exception], ...] = CHUNKS
     shape: Callable[..., Any] = OtherIterator
     writes: bool = False
     is_lazy: bool = False
@@ -69,7 +83,8 @@ class Scenario:
 
 
 def _scenarios() -> Iterator[Scenario]:
-    own, raising = OwnIterator, (b"one", OnPurpose("body"), b"")
+    own, raising = OwnIterator, (b"one", OnPurpose, b"")
+    page = partial(Scenario, asks=BROWSER, headers=HTML, chunks=PAGE)
     yield Scenario("whole", "whole", "read to the end")
     yield Scenario("iterator", "whole", "a body that is its own iterator", shape=own)
     yield Scenario("generator", "whole", "a generator", shape=LikeGenerator)
@@ -81,6 +96,30 @@ def _scenarios() -> Iterator[Scenario]:
     yield Scenario("write", "whole", "the first chunk goes through write()", writes=True)
     yield Scenario("thread", "whole", "the server closes on another thread", other_thread=True)
     yield Scenario("refused", "whole", "answered with 404", status="404 Not Found")
+    # Compressors, injectors and toolbars look at nothing but pages that a browser asks for.
+    yield page("page", "whole", "a page, for a browser that takes gzip")
+    length = ("Content-Length", str(sum(map(len, PAGE))))
+    yield page("page-length", "whole", "so, with its length", headers=(*HTML, length))
+    tagged = (*HTML, ("ETag", '"one"'), ("Accept-Ranges", "bytes"))
+    known = (*BROWSER, ("HTTP_IF_NONE_MATCH", '"one"'))
+    yield page("known", "whole", "a page that the browser has", asks=known, headers=tagged)
+    part = (*BROWSER, ("HTTP_RANGE", "bytes=0-3"))
+    yield page("part", "whole", "a part of a page", asks=part, headers=(*tagged, length))
+    form = (*BROWSER, ("CONTENT_TYPE", "application/x-www-form-urlencoded"))
+    yield page("post", "whole", "a form", method="POST", asks=(*form, ("CONTENT_LENGTH", "0")))
+    for status, *more in (
+        ("302 Found", ("Location", "/elsewhere")),
+        ("401 Unauthorized", ("WWW-Authenticate", 'Basic realm="check"')),
+        ("403 Forbidden",),
+        ("404 Not Found",),
+        ("500 Internal Server Error",),
+        ("503 Service Unavailable",),
+    ):
+        yield page(
+            status[:3], "whole", f"a page: {status}", status=status, headers=(*HTML, *more)
+        )
+    yield page("page-left", "left", "a browser goes after the first chunk of a page", most=1)
+    yield page("page-unread", "unread", "a browser goes before it", most=0)
     yield Scenario("left", "left", "the client goes after the first chunk", most=1)
     yield Scenario("left-iterator", "left", "so, of its own iterator", shape=own, most=1)
     yield Scenario("left-generator", "left", "so, of a generator", shape=LikeGenerator, most=1)
@@ -94,6 +133,10 @@ def _scenarios() -> Iterator[Scenario]:
     yield Scenario(
         "raises-iterator", "raises", "so, of its own iterator", chunks=raising, shape=own
     )
+    yield Scenario(
+        "raises-first", "raises", "the body raises at once", chunks=(OnPurpose, b"one")
+    )
+    yield page("page-raises", "raises", "a page that raises", chunks=(PAGE[0], OnPurpose))
     yield Scenario("error", "raises", "close() raises", close_raises=True)
     yield Scenario(
         "error-left", "raises", "so, and the client has gone", close_raises=True, most=1
@@ -104,6 +147,7 @@ def _scenarios() -> Iterator[Scenario]:
             status[:3], "empty", status, status=status, chunks=(), shape=FalseWhenEmpty
         )
     yield Scenario("HEAD", "HEAD", "a HEAD request", method="HEAD")
+    yield page("page-HEAD", "HEAD", "so, for a page", method="HEAD")
     yield Scenario("file", "file", "a file, through wsgi.file_wrapper", shape=File)
 
 
@@ -121,7 +165,7 @@ def answer(
 ) -> tuple[Body, Record]:
     """Answer as the innermost application of *scenario*; return the body and its record."""
     record = Record(OnPurpose("close") if scenario.close_raises else None)
-    headers = [("Content-Type", "text/plain")] if scenario.status[:3] not in _BARE else []
+    headers = [] if scenario.status[:3] in _BARE else list(scenario.headers)
 
     def start() -> None:
         write = start_response(scenario.status, headers)
@@ -173,6 +217,7 @@ def serve(
     """
     outcome = Outcome(threads={threading.current_thread()})
     environ["wsgi.file_wrapper"] = FileWrapper
+    environ.update(scenario.asks)
 
     def start_response(status: str, _headers: Any, exc_info: Any = None, /) -> Any:
         if outcome.status is None or exc_info is not None:

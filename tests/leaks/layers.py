@@ -2,9 +2,15 @@
 
 import functools
 import io
+import sys
 import threading
+import types
+import weakref
+from collections import deque
 from contextlib import suppress
+from contextvars import ContextVar
 from itertools import chain
+from typing import ClassVar
 
 from tests.neighbours import layers as neighbours
 
@@ -260,7 +266,7 @@ FAULTY = {
     by_generator: {"close-lost", "close-repeated"},  # not begun; left
     on_iterator: {"close-on-iterator"},
     twice: {"close-repeated"},
-    early: {"close-early"},
+    early: {"close-early", "close-lost"},  # where the first chunk is an error
     elsewhere: {"close-wrong-thread"},
     if_true: {"close-lost"},
     unless_head: {"close-lost"},
@@ -357,6 +363,240 @@ HOLDERS = (
 )
 
 
+# -- the same, held where places_in does not look --
+
+
+def in_global(application):
+    global held
+    held = application
+    return lambda environ, start_response: list(held(environ, start_response))
+
+
+def in_global_table(application):
+    global table
+    table = {"": Box()}
+    table[""].inner = application
+
+    def serve(environ, start_response):
+        return list(table[""].inner(environ, start_response))
+
+    return serve
+
+
+def in_module(application):
+    module = types.ModuleType("tests_leaks_somewhere")
+    module.application = application
+    sys.modules[module.__name__] = module
+
+    def layer(environ, start_response):
+        import tests_leaks_somewhere
+
+        return list(tests_leaks_somewhere.application(environ, start_response))
+
+    return layer
+
+
+def in_class(application):
+    class InClass:
+        inner = staticmethod(application)
+
+        def __call__(self, environ, start_response):
+            return list(self.inner(environ, start_response))
+
+    return InClass()
+
+
+def in_class_itself(application):
+    class InClassItself:
+        inner: ClassVar = [application]
+
+        def __call__(self, environ, start_response):
+            return list(self.inner[0](environ, start_response))
+
+    return InClassItself()
+
+
+def in_closure_of_a_method(application):
+    class InClosure:
+        def __call__(self, environ, start_response):
+            return self.serve(environ, start_response)
+
+        @property
+        def serve(self):
+            return lambda environ, start_response: list(application(environ, start_response))
+
+    return InClosure()
+
+
+def in_instances(application):
+    class Response:
+        def __init__(self, environ, start_response):
+            self.request = environ, start_response
+
+        def __iter__(self):
+            yield from list(application(*self.request))
+
+    return Response
+
+
+def in_instances_of_a_partial(application):
+    class Response:
+        def __init__(self, application, environ, start_response):
+            self.application, self.request = application, (environ, start_response)
+
+        def __iter__(self):
+            yield from list(self.application(*self.request))
+
+    return functools.partial(Response, application)
+
+
+def in_variable(application):
+    variable = ContextVar("application")
+    variable.set(application)
+    return lambda environ, start_response: list(variable.get()(environ, start_response))
+
+
+def in_local(application):
+    local = threading.local()
+    local.application = application
+    return lambda environ, start_response: list(local.application(environ, start_response))
+
+
+alive = []  # what is only weakly referred to
+
+
+def in_reference(application):
+    alive.append(application)
+    reference = weakref.ref(application)
+    return lambda environ, start_response: list(reference()(environ, start_response))
+
+
+def in_weak_values(application):
+    alive.append(application)
+    values = weakref.WeakValueDictionary({"": application})
+    return lambda environ, start_response: list(values[""](environ, start_response))
+
+
+def in_weak_proxy(application):
+    alive.append(application)
+    application = weakref.proxy(application)
+    return lambda environ, start_response: list(application(environ, start_response))
+
+
+def in_cache(application):
+    get = functools.cache(lambda: next(loaded))
+    loaded = iter([application])
+    get()
+    return lambda environ, start_response: list(get()(environ, start_response))
+
+
+def in_cache_with_a_size(application):
+    get = functools.lru_cache(lambda: next(loaded))
+    loaded = iter([application])
+    get()
+    return lambda environ, start_response: list(get()(environ, start_response))
+
+
+def in_queue(application):
+    queue = deque([application])
+    return lambda environ, start_response: list(queue[0](environ, start_response))
+
+
+def in_view(application):
+    view = types.MappingProxyType({"": application})
+    return lambda environ, start_response: list(view[""](environ, start_response))
+
+
+def in_namespace(application):
+    config = types.SimpleNamespace(inner=application)
+    return lambda environ, start_response: list(config.inner(environ, start_response))
+
+
+def under_a_type(application):
+    expected = type(application)
+
+    def layer(environ, start_response):
+        if type(application) is not expected:
+            raise TypeError(type(application))
+        return list(application(environ, start_response))
+
+    return layer
+
+
+def under_its_identity(application):
+    expected = id(application)
+
+    def layer(environ, start_response):
+        if id(application) != expected:
+            raise TypeError(application)
+        return list(application(environ, start_response))
+
+    return layer
+
+
+HIDERS = (
+    *(in_global, in_global_table, in_module, in_class, in_class_itself),
+    *(in_closure_of_a_method, in_instances, in_instances_of_a_partial, in_variable, in_local),
+    *(in_reference, in_weak_values, in_weak_proxy, in_cache, in_cache_with_a_size, in_queue),
+    *(in_view, in_namespace, under_a_type, under_its_identity),
+)
+
+
+# -- at fault under a condition --
+
+
+def if_answered(test):
+    """Return a layer that loses the bodies whose status and headers *test* says."""
+
+    def losing(application):
+        def layer(environ, start_response):
+            seen = []
+
+            def note(status, headers, exc_info=None):
+                seen.append((status, dict(headers)))
+                return start_response(status, headers)
+
+            body = application(environ, note)
+            return list(body) if seen and test(*seen[0]) else body
+
+        return layer
+
+    return losing
+
+
+def if_asked(key, value):
+    """Return a layer that loses the bodies of requests that have *value* in *key*."""
+
+    def losing(application):
+        def layer(environ, start_response):
+            body = application(environ, start_response)
+            return list(body) if value in environ.get(key, "") else body
+
+        return layer
+
+    return losing
+
+
+CONDITIONS = {
+    "html": if_answered(lambda status, headers: "html" in headers.get("Content-Type", "")),
+    "length": if_answered(lambda status, headers: "Content-Length" in headers),
+    "tag": if_answered(lambda status, headers: "ETag" in headers),
+    "redirect": if_answered(lambda status, headers: "Location" in headers),
+    "challenge": if_answered(lambda status, headers: status[:3] == "401"),
+    "forbidden": if_answered(lambda status, headers: status[:3] == "403"),
+    "missing page": if_answered(
+        lambda status, headers: status[:3] == "404" and "html" in headers["Content-Type"]
+    ),
+    "failure": if_answered(lambda status, headers: status[:3] == "500"),
+    "unavailable": if_answered(lambda status, headers: status[:3] == "503"),
+    "gzip": if_asked("HTTP_ACCEPT_ENCODING", "gzip"),
+    "browser": if_asked("HTTP_USER_AGENT", "Mozilla"),
+    "form": if_asked("REQUEST_METHOD", "POST"),
+    "range": if_asked("HTTP_RANGE", "bytes="),
+    "known": if_asked("HTTP_IF_NONE_MATCH", '"'),
+}
+
+
 # -- layers that are not judged, or that choose --
 
 
@@ -389,6 +629,31 @@ def calls_nobody(application):
     def layer(environ, start_response):
         start_response("200 OK", [])
         return [] if environ else application(environ, start_response)
+
+    return layer
+
+
+def remembers(application):
+    """Answers each path once by asking, and then from memory."""
+    known = {}
+
+    def layer(environ, start_response):
+        path = environ["PATH_INFO"]
+        if path not in known:
+            known[path] = list(application(environ, start_response))
+        else:
+            start_response("200 OK", [])
+        return known[path]
+
+    return layer
+
+
+def wants_a_name(application):
+    def layer(environ, start_response):
+        if not environ.get("REMOTE_USER"):
+            start_response("401 Unauthorized", [])
+            return []
+        return list(application(environ, start_response))
 
     return layer
 

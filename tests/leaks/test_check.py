@@ -6,13 +6,16 @@ import pytest
 
 from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When
 from freedom_middleware.dispatch import Methods
-from freedom_middleware.dispatch.predicates import header, path
+from freedom_middleware.dispatch.predicates import client, cookie, header, path
 from freedom_middleware.errors import OptionError
 from freedom_middleware.leaks import check
 from freedom_middleware.places import places_in
 from freedom_middleware.testing import exchange, hello
+from tests.leaks import layers
 from tests.leaks.layers import (
+    CONDITIONS,
     FAULTY,
+    HIDERS,
     HOLDERS,
     InTuple,
     by_list,
@@ -21,10 +24,13 @@ from tests.leaks.layers import (
     fails,
     forgets_the_first,
     in_partial,
+    in_weak_proxy,
     keeps_errors,
     proxy_fix,
     raises,
+    remembers,
     stops,
+    wants_a_name,
 )
 
 
@@ -61,6 +67,51 @@ class TestEachFault:
         assert report.layers[0] == "ProxyFix"
         assert report.layers[-2:] == ["ProxyFix #2", "never_called"]
 
+    @pytest.mark.parametrize("layer", HIDERS, ids=lambda layer: layer.__name__)
+    def test_is_found_where_only_its_code_says_what_it_calls(self, layer):
+        report = check(proxy_fix(layer(proxy_fix(never_called))))
+
+        assert len(report.culprits) == 1
+        assert report.layers[0] == "ProxyFix"
+        assert not any("ProxyFix" in label for label in report.culprits)
+        if layer is not in_weak_proxy:  # what it stands for is nobody's to ask
+            assert report.layers[-2:] == ["ProxyFix #2", "never_called"]
+
+    @pytest.mark.parametrize("condition", CONDITIONS)
+    def test_is_found_where_it_takes_a_page_or_a_status(self, condition):
+        report = check(proxy_fix(CONDITIONS[condition](proxy_fix(never_called))))
+
+        [label] = report.culprits
+        assert label in ("if_answered", "if_asked")
+        assert report.table[label]["whole"] == "ok"
+
+    def test_what_stands_between_is_named_with_it(self):
+        class Box:
+            def __init__(self, application):
+                self.held = [application]
+
+            def __call__(self, *request):
+                return self.held[0](*request)
+
+        class Outer:
+            def __init__(self, application):
+                self.box = [{1: {2: {3: {4: {5: [application]}}}}}]
+
+            def __call__(self, environ, start_response):
+                [table] = self.box
+                return list(table[1][2][3][4][5][0](environ, start_response))
+
+        report = check(Outer(Box(hello)))
+
+        assert report.layers == ["Outer with Box inside", "hello"]
+        assert list(report.culprits) == ["Outer with Box inside"]
+
+    @pytest.mark.parametrize("layer", [remembers, wants_a_name])
+    def test_is_found_where_not_every_request_comes_through(self, layer):
+        report = check(proxy_fix(layer(never_called)))
+
+        assert set(report.culprits) == {layer.__name__}
+
     def test_the_body_of_a_404_has_to_be_closed_too(self):
         report = check(forgets_the_first(proxy_fix(hello), proxy_fix(hello)))
 
@@ -80,6 +131,10 @@ class TestWhereItStands:
             lambda guilty: Methods({"GET": hello, "POST": guilty}),
             lambda guilty: When(hello, [(path("/api"), guilty)]),
             lambda guilty: When(hello, [(header("X-Beta", "1"), guilty)]),
+            lambda guilty: When(hello, [(header("Content-Type"), guilty)]),
+            lambda guilty: When(hello, [(cookie("beta") & cookie("tier", "2"), guilty)]),
+            lambda guilty: When(hello, [(client("10.0.0.0/8", "::1"), guilty)]),
+            lambda guilty: When(hello, [(path("/api") & header("X-Tier", "2"), guilty)]),
             lambda guilty: Cascade([hello, hello, guilty]),
             lambda guilty: CloseGuard(Mount(hello, {"/a": Cascade([hello, guilty])})),
             lambda guilty: Mount(hello, {"/a": Application(guilty, name="the shop")}),
@@ -90,6 +145,7 @@ class TestWhereItStands:
 
         assert set(report.culprits) == {"by_list"}
         assert report.baseline == []
+        assert report.alone == []
 
     def test_where_one_application_stands_in_two_places(self):
         report = check(Mount(hello, {"/x": by_list(hello)}))
@@ -190,6 +246,17 @@ class TestAfterwards:
 
         assert len(report.layers) > 6
         assert self.held(stack) == before
+
+    @pytest.mark.parametrize("layer", HIDERS, ids=lambda layer: layer.__name__)
+    def test_so_where_others_share_the_place(self, layer):
+        stack = layer(hello)
+        shared = [self.held(stack), vars(layers).copy(), vars(type(stack)).copy()]
+        code = hello.__code__
+
+        assert check(stack).culprits
+
+        assert [self.held(stack), vars(layers).copy(), vars(type(stack)).copy()] == shared
+        assert hello.__code__ is code
 
     def test_also_where_a_layer_stops_the_process(self):
         stack = proxy_fix(stops(self.stack()))

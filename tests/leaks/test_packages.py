@@ -1,16 +1,25 @@
 """Real middleware: who is guilty is named among innocent layers, and nobody else is."""
 
+import importlib.metadata
 import itertools
+import os
+import re
+import subprocess
+import sys
 
 import pytest
 
 from freedom_middleware import CloseGuard
 from freedom_middleware.leaks import check
-from tests.leaks.layers import GUILTY, INNOCENT
+from tests.leaks.layers import GUILTY, INNOCENT, by_list, proxy_fix
 
 
 def never_called(environ, start_response):
     raise AssertionError("the innermost application must not be called")
+
+
+def page():
+    raise AssertionError("no other page of the framework must be called")
 
 
 def around(layers):
@@ -64,6 +73,120 @@ class TestTheInnocent:
         assert report.findings == []
         assert len(report.table) == len(INNOCENT)
         assert all(row["whole"] == "ok" for row in report.table.values())
+
+
+class TestWhatFrameworksMount:
+    """Only what is written down as the route of a mount is asked for."""
+
+    def test_bottle(self):
+        import bottle
+
+        site = bottle.Bottle()
+        site.route("/", callback=page)
+        site.mount("/legacy/", by_list(never_called))
+
+        report = check(site)
+
+        assert set(report.culprits) == {"Bottle", "by_list"}
+        # Bottle asks for the first chunk, and forgets a body that has none.
+        assert {finding.scenario for finding in report.culprits["Bottle"]} >= {"empty"}
+
+    def test_starlette(self):
+        from a2wsgi import ASGIMiddleware, WSGIMiddleware
+        from starlette.applications import Starlette
+        from starlette.routing import Mount
+
+        site = Starlette(routes=[Mount("/legacy", WSGIMiddleware(by_list(never_called)))])
+
+        report = check(ASGIMiddleware(site))
+
+        assert report.layers[0] == "ASGIMiddleware with Starlette, WSGIMiddleware inside"
+        assert set(report.culprits) == {"by_list"}
+
+    def test_flask_in_a_view(self):
+        import flask
+        from werkzeug.wrappers import Response
+
+        legacy = by_list(never_called)
+        site = flask.Flask("site", root_path="/")
+        site.add_url_rule("/", view_func=page)
+
+        @site.route("/legacy/<path:rest>")
+        def show(rest):
+            return Response.from_app(legacy, flask.request.environ)
+
+        report = check(site)
+
+        assert report.layers == ["Flask", "by_list", "never_called"]
+        assert "by_list" in report.culprits
+
+    def test_a_view_that_is_an_application_by_its_decorator(self):
+        from werkzeug.wrappers import Request, Response
+
+        legacy = by_list(never_called)
+
+        @Request.application
+        def view(request):
+            return Response.from_app(legacy, request.environ)
+
+        for site in (view, proxy_fix(view)):
+            report = check(site)
+
+            assert report.layers[-3:] == ["Request.application", "by_list", "never_called"]
+
+    def test_a_table_of_patterns(self):
+        class Table:
+            def __init__(self, *rows):
+                self.rows = [(re.compile(pattern), methods) for pattern, methods in rows]
+
+            def __call__(self, environ, start_response):
+                for pattern, methods in self.rows:
+                    if pattern.match(environ["PATH_INFO"]):
+                        return methods[environ["REQUEST_METHOD"]](environ, start_response)
+                start_response("404 Not Found", [])
+                return []
+
+        report = check(Table((r"^\/shop\/(?P<rest>.*)$", {"POST": by_list(never_called)})))
+
+        assert set(report.culprits) == {"by_list"}
+
+
+class TestTracersThatPatchAtStart:
+    CHECK = """
+import flask
+from freedom_middleware.leaks import check
+
+site = flask.Flask("site", root_path="/")
+report = check(site)
+print(report.layers)
+print([(label, found[0].id, found[0].where) for label, found in report.culprits.items()])
+"""
+
+    def test_ddtrace_run(self):
+        version = importlib.metadata.version("ddtrace")
+
+        done = subprocess.run(
+            [sys.executable, "-m", "ddtrace.commands.ddtrace_run", sys.executable, "-"],
+            input=self.CHECK,
+            env={
+                **os.environ,
+                "DD_TRACE_ENABLED": "true",
+                "DD_TRACE_AGENT_URL": "http://127.0.0.1:1",
+                "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+                "DD_REMOTE_CONFIGURATION_ENABLED": "false",
+                "DD_TRACE_LOG_LEVEL": "CRITICAL",
+            },
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+
+        layers, culprits = done.stdout.splitlines()
+        assert layers == "['Flask patched by ddtrace', 'Flask.wsgi_app']"
+        assert culprits == (
+            f"[('Flask patched by ddtrace', 'close-on-iterator', 'ddtrace {version}')]"
+        )
 
 
 class TestTheInnermost:
