@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..dropped import Ledger
 from ..environ import CHECKING
-from ..places import is_a, lookup
+from ..places import behind, is_a, lookup
 from ..plausible import is_telling, kind_by_looks
 from ..testing import make_environ
 from ..tree import adapted, candidates, describe, edges_of, name_of
@@ -215,7 +215,7 @@ class Session:
     def _look(self, application: Any, shown: Any, above: list[Any]) -> Layer:
         layer = self._known[id(application)] = Layer(application, shown)
         for edge, sure in self._edges(layer, above):
-            held = edge.places[0].get() if edge.places else adapted(edge.application)
+            held = behind(edge.places[0].get()) if edge.places else adapted(edge.application)
             if is_a(held, type) or any(held is outer for outer in (*above, application)):
                 continue
             child = self._known.get(id(held))
@@ -271,7 +271,7 @@ class Session:
 
     def _put(self, link: Link) -> None:
         for place in link.places:
-            held = place.get()
+            held = behind(place.get())
             if type(held).__mro__[1] is Probe or held is not link.child.application:
                 continue  # somebody else's place as well
             kept = [place]

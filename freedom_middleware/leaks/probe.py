@@ -229,7 +229,7 @@ class Probe:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Do what is to be done with a request; pass any other call on."""
-        request = _request(arguments, keywords)
+        request = request_of(arguments, keywords)
         if request is None:
             return self._freedom_target(*arguments, **keywords)
         return self._freedom_act(self._freedom_target, *request)
@@ -264,7 +264,7 @@ class Probe:
         return self  # a function in an instance is no method, and neither is this
 
 
-def _request(
+def request_of(
     arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> tuple[Environ, StartResponse] | None:
     """Return environ and start_response if that is what an application was called with."""
@@ -283,10 +283,16 @@ _FORWARDED = (
 )
 
 
-def probe_for(target: Any, act: Act) -> Probe:
-    """Return a probe that has the special methods which the class of *target* has."""
+def probe_for(target: Any, act: Act, **more: Any) -> Probe:
+    """Return a probe that has the special methods which the class of *target* has.
+
+    Args:
+        target: The application.
+        act: See :class:`Probe`.
+        more: Attributes for its class, which no other probe shares.
+    """
     methods = {name: _forwarding(name) for name in _FORWARDED if hasattr(type(target), name)}
-    probe: Probe = type("Probe", (Probe,), methods)(target, act)
+    probe: Probe = type("Probe", (Probe,), methods | more)(target, act)
     return probe
 
 
