@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from ..application import Application
 from ..environ import request_line
 from ..lazy import Lazy
-from ..places import behind, is_a, lookup, places_in
+from ..places import MISSING, behind, is_a, lookup, places_in
 from ..plausible import kind_by_looks
 from ..tree import adapted, edges_of, name_of
 from .checking import numbered
@@ -532,18 +532,25 @@ def _stand(place: Place, link: Link) -> _Standing | None:
 def _boundary(link: Link, standing: _Standing) -> Probe:
     target = link.child.application
 
-    # A closure, and no look at keywords unless there are any: it is on the way of every
-    # request, watched or not.
-    def call(_self: Probe, *arguments: Any, **keywords: Any) -> Any:
-        if len(arguments) == 2:
-            environ = arguments[0]
-            if type(environ) is dict and WATCHED in environ and not keywords:
-                exchange: Exchange = environ[WATCHED]
-                return exchange.called(link, target, *arguments)
-        elif keywords:
-            request = request_of(arguments, keywords)
-            if request is not None and WATCHED in request[0]:
-                return request[0][WATCHED].called(link, target, *request)
+    # On the way of every request, watched or not: a closure, and no tuple to take apart.
+    def call(
+        _self: Probe,
+        environ: Any = MISSING,
+        start_response: Any = MISSING,
+        /,
+        *more: Any,
+        **keywords: Any,
+    ) -> Any:
+        if start_response is not MISSING and not more and not keywords:
+            if type(environ) is dict and WATCHED in environ:
+                return environ[WATCHED].called(link, target, environ, start_response)
+            return target(environ, start_response)
+        arguments = tuple(
+            given for given in (environ, start_response, *more) if given is not MISSING
+        )
+        request = request_of(arguments, keywords)
+        if request is not None and WATCHED in request[0]:
+            return request[0][WATCHED].called(link, target, *request)
         return target(*arguments, **keywords)
 
     return probe_for(
