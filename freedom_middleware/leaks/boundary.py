@@ -30,7 +30,7 @@ from ..plausible import kind_by_looks
 from ..tree import adapted, edges_of, name_of
 from .checking import numbered
 from .instrument import Layer, Link
-from .probe import Call, Probe, Record, probe_for, request_of
+from .probe import Call, Probe, Record, line_of, probe_for, request_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,29 @@ WATCHED = "freedom_middleware.watched"
 """The environ key that holds the :class:`Exchange` of a request that is watched."""
 
 
+_LINE = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO")
+
+
 # -- what was seen --
+
+
+class _Close(Call):
+    """A call of ``close()``; its line is made out when somebody asks for it."""
+
+    __slots__ = ("_code", "_line")
+
+    def __init__(self) -> None:
+        self.thread = threading.current_thread()
+        frame = sys._getframe(3)
+        self._code = frame.f_code
+        self._line = frame.f_lineno
+
+    @property
+    def where(self) -> str:  # type: ignore[override]
+        """``FILE:LINE``."""
+        if self._code.co_filename == __file__:
+            return "the end of a generator"  # whose ``yield from`` closes what it reads
+        return line_of(self._code.co_filename, self._line)
 
 
 class Handed(Record):
@@ -72,17 +94,13 @@ class Handed(Record):
 
     def close(self) -> None:
         """Count a close."""
-        call = Call(3)
-        if __file__.endswith(call.where.rpartition(":")[0]):
-            call.where = "the end of a generator"  # whose ``yield from`` closes what it reads
-        self.closes.append(call)
+        self.closes.append(_Close())
 
 
 class Exchange:
     """One request that is watched, and its response.
 
     Attributes:
-        request: Method and path, for people.
         outer: What whoever stands outside did with the outermost body.
         inner: What each layer did with the bodies that it was handed.
         is_over: The outermost body was closed or dropped, needs no close, or never came.
@@ -94,12 +112,12 @@ class Exchange:
         "__weakref__",
         "_ended",
         "_keeps",
+        "_line",
         "dropped",
         "inner",
         "is_over",
         "note",
         "outer",
-        "request",
     )
 
     def __init__(
@@ -111,7 +129,7 @@ class Exchange:
         keeps: bool = False,
         note: Any = None,
     ) -> None:
-        self.request = request_line(environ)
+        self._line = {key: environ[key] for key in _LINE if key in environ}
         self.outer = Handed(stack.root, None)
         self.inner: list[Handed] = []
         self.is_over = False
@@ -119,6 +137,11 @@ class Exchange:
         self.note = note
         self._ended = ended
         self._keeps = keeps
+
+    @property
+    def request(self) -> str:
+        """Method and path, for people."""
+        return request_line(self._line)
 
     def call(self, application: Any, environ: Environ, start_response: StartResponse) -> Body:
         """Call the outermost application, and return its body or what passes for it.
@@ -290,24 +313,29 @@ _METHODS: dict[str, Any] = {
     "__exit__": _exit,
 }
 
-_classes: dict[tuple[str, ...], type[_Body]] = {}
+_MOST_CLASSES = 500
+
+_classes: dict[tuple[type, bool | None, bool], type[_Body]] = {}
+
+
+def _class_for(kind: type, closable: bool | None, is_outermost: bool) -> type[_Body]:
+    methods = {name: method for name, method in _METHODS.items() if hasattr(kind, name)}
+    if closable:
+        methods["close"] = _close
+    if is_outermost:
+        methods["__del__"] = _del
+    return type("_Body", (_Body,), {"__slots__": (), **methods})
 
 
 def _watched(body: Any, handed: Handed, exchange: Exchange | None) -> Body:
     """Return what passes for *body*; with *exchange*, its end is that of the exchange."""
-    kind = type(body)
-    names = [name for name in _METHODS if hasattr(kind, name)]
-    if handed.closable:
-        names.append("close")
-    if exchange is not None:
-        names.append("__del__")
-    key = tuple(names)
+    key = (type(body), handed.closable, exchange is not None)
     cls = _classes.get(key)
     if cls is None:
-        methods = {**_METHODS, "close": _close, "__del__": _del}
-        cls = _classes[key] = type(
-            "_Body", (_Body,), {"__slots__": (), **{name: methods[name] for name in names}}
-        )
+        cls = _class_for(*key)
+        if len(_classes) == _MOST_CLASSES:
+            _classes.clear()  # somebody makes a class for each body
+        _classes[key] = cls
     watched = cls()
     object.__setattr__(watched, "_watched_body", body)
     object.__setattr__(watched, "_watched_as", handed)
@@ -350,16 +378,12 @@ class _FileClose:
         self._exchange = exchange
 
     def __call__(self) -> None:
-        _FileClose._count(self._handed)
+        self._handed.close()
         try:
             self._close()
         finally:
             if self._exchange is not None:
                 self._exchange.end()
-
-    @staticmethod
-    def _count(handed: Handed) -> None:
-        handed.close()
 
     def __del__(self) -> None:
         if self._exchange is not None:

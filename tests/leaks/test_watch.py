@@ -1,6 +1,8 @@
 """A watch names who is at fault from real requests, and changes nothing that passes."""
 
 import gc
+import io
+import re
 import threading
 from wsgiref.util import FileWrapper
 
@@ -57,7 +59,7 @@ class Slotted:
         self.file = file
 
     def __iter__(self):
-        return iter(self.file)
+        raise AssertionError("the server sends it by itself")
 
     def close(self):
         self.file.close()
@@ -449,6 +451,60 @@ class TestWhoIsNamed:
         assert [each.label for each in found] == ["twice"]
         assert "twice" in caplog.text
         assert "; the CloseGuard inside it makes up for that" in caplog.text
+
+
+class TestWhatIsSaid:
+    @pytest.mark.parametrize("file", [True, False])
+    def test_the_lines_that_closed(self, file):
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return environ["wsgi.file_wrapper"](Methodical(io.BytesIO())) if file else SpyBody()
+
+        application, found = watch(twice(application))
+
+        exchange(
+            application,
+            environ={**make_environ(), "wsgi.file_wrapper": FileWrapper},
+            chunks=0,
+        )
+        settle(application)
+
+        assert re.fullmatch(
+            r"2 times, at tests/leaks/layers.py:\d+ and tests/leaks/layers.py:\d+",
+            found[0].detail,
+        )
+
+    def test_a_generator_that_is_closed_closes_what_it_reads(self):
+        def by_yield_from(application):
+            def layer(environ, start_response):
+                body = application(environ, start_response)
+                try:
+                    yield from body
+                finally:
+                    body.close()
+
+            return layer
+
+        def application(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            yield b"one"
+            yield b"two"
+
+        application, found = watch(proxy_fix(by_yield_from(application)))
+
+        exchange(application, chunks=1)
+        settle(application)
+
+        assert found[0].detail.startswith("2 times, at the end of a generator and tests/")
+
+    def test_the_request_as_it_came(self):
+        """A mount changes what the layers inside it see."""
+        application, found = watch(Mount(None, {"/shop": by_list(spying())}))
+
+        exchange(application, "/shop/cart")
+        settle(application)
+
+        assert found[0].request == "GET '/shop/cart'"
 
 
 class TestWhen:
