@@ -105,7 +105,16 @@ class Exchange:
         inner: What each layer did with the bodies that it was handed.
         is_over: The outermost body was closed or dropped, needs no close, or never came.
         dropped: The outermost body was dropped unclosed; what it was, if *keeps*.
+        passing: A weak reference to what passes for the outermost body, if anything does.
         note: Whatever the watcher wants to remember of it.
+
+    Args:
+        stack: The layers that the request goes through.
+        environ: Of the request.
+        ended: Called with the exchange when it is over, and with True where a finalizer
+            is what calls it.
+        keeps: Whether a body that is dropped is kept, so that it can be closed after all.
+        note: See above.
     """
 
     __slots__ = (
@@ -118,13 +127,14 @@ class Exchange:
         "is_over",
         "note",
         "outer",
+        "passing",
     )
 
     def __init__(
         self,
         stack: Stack,
         environ: Environ,
-        ended: Callable[[Exchange], object],
+        ended: Callable[[Exchange, bool], object],
         *,
         keeps: bool = False,
         note: Any = None,
@@ -134,6 +144,7 @@ class Exchange:
         self.inner: list[Handed] = []
         self.is_over = False
         self.dropped: list[Any] = []
+        self.passing: weakref.ref[Any] | None = None
         self.note = note
         self._ended = ended
         self._keeps = keeps
@@ -167,7 +178,9 @@ class Exchange:
                 outer.closable = False
                 self.end()
             return body  # type: ignore[no-any-return]
-        return _watched(body, outer, self)
+        passing = _watched(body, outer, self)
+        self.passing = weakref.ref(passing)
+        return passing
 
     def called(
         self, link: Link, application: Any, environ: Environ, start_response: StartResponse
@@ -187,18 +200,27 @@ class Exchange:
             handed.closable = _count_closes(body, handed, None)
         return body  # type: ignore[no-any-return]
 
-    def end(self) -> None:
+    def end(self, *, is_finalizing: bool = False) -> None:
         """The response is over: let the watcher know, once."""
         if not self.is_over:
             self.is_over = True
-            self._ended(self)
+            self._ended(self, is_finalizing)
+
+    def close(self) -> None:
+        """Close the outermost body, which nobody did."""
+        body = self.dropped.pop() if self.dropped else self.passing and self.passing()
+        if body is None:
+            return
+        if self.is_over:
+            self.outer.close()
+        body.close()
 
     def drop(self, body: Any) -> None:
         """The outermost body was dropped; called by its finalizer."""
         if not self.is_over and not sys.is_finalizing():
             if self.outer.closable:
                 self.dropped.append(body if self._keeps else None)
-            self.end()
+            self.end(is_finalizing=True)
 
 
 def is_file(body: Any, environ: Environ) -> bool:

@@ -151,9 +151,9 @@ class LeakWatch:
         exchange = environ.get(WATCHED)
         return CHECKING in environ or (exchange is not None and not exchange.is_over)
 
-    def _ended(self, exchange: Exchange) -> None:
+    def _ended(self, exchange: Exchange, _is_finalizing: bool) -> None:
         """Keep what may be at fault; a finalizer may be what calls this."""
-        if exchange.note is _process and is_suspect(exchange):
+        if exchange.note is _process and (exchange.dropped or is_suspect(exchange)):
             self._waiting.append((monotonic(), exchange))
 
     def settle(self, *, seconds: float = GRACE_SECONDS) -> None:
