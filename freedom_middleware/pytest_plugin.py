@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from typing import Literal
 
+    from .findings import LayerFinding
     from .leaks.driving import Leak
 
 __all__: list[str] = []
@@ -89,16 +90,28 @@ class CloseLeaks:
     ) -> Generator[None, Any, Any]:
         try:
             result = yield
-        except Exception:
-            # It fails, or is skipped, for a reason of its own; that stays the reason.
-            text = self._look(item, when, allowed)
-            if text:
-                item.add_report_section(when, "close leaks", text)
+        except (KeyboardInterrupt, SystemExit, pytest.exit.Exception):
             raise
+        except BaseException:
+            # It fails, or is skipped, for a reason of its own; that stays the reason.
+            item.stash[_HAS_FAILED] = True
+            self._mention(item, when, allowed)
+            raise
+        if item.stash.get(_HAS_FAILED, False):
+            self._mention(item, when, allowed)
+            return result
         text = self._look(item, when, allowed)
         if text:
+            item.stash[_HAS_FAILED] = True
             pytest.fail(text, pytrace=False)
         return result
+
+    def _mention(
+        self, item: pytest.Item, when: Literal["setup", "call", "teardown"], allowed: list[str]
+    ) -> None:
+        text = self._look(item, when, allowed)
+        if text:
+            item.add_report_section(when, "close leaks", text)
 
     def _look(self, item: pytest.Item, when: str, allowed: list[str]) -> str:
         """Note what has come to light, and return what the test fails with, if it does."""
@@ -136,7 +149,7 @@ class CloseLeaks:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print who is at fault, the worst first."""
-        terminalreporter.section("close leaks", bold=True)
+        terminalreporter.write_sep("=", "close leaks", bold=True)
         for text, markup in _summary(self._entries, clients=self._judges_clients):
             terminalreporter.write_line(text, **markup)
 
@@ -154,6 +167,7 @@ class Entry(NamedTuple):
 
 _NOTHING = Entry("", 0, 0, [], [], [])
 _ENTRY = pytest.StashKey[Entry]()
+_HAS_FAILED = pytest.StashKey[bool]()
 
 
 def _allowed_by(item: pytest.Item) -> list[str]:
@@ -186,38 +200,45 @@ def _name(label: str) -> str:
 
 def _as_dict(leak: Leak) -> dict[str, str]:
     finding = leak.finding
-    names = ("id", "label", "where", "detail", "request")
-    return {**{name: getattr(finding, name) for name in names}, "made_by": leak.made_by}
+    names = ("id", "where", "detail", "request")
+    told = {name: getattr(finding, name) for name in names}
+    return {**told, "label": _who(finding), "made_by": leak.made_by}
+
+
+def _who(finding: LayerFinding) -> str:
+    return "the test client" if finding.layer is None else finding.label
 
 
 def _told(leak: Leak, nodeid: str) -> str:
     """Return what a test fails with."""
+    from .leaks.blame import REPAIRED
     from .leaks.report import HELP
 
     finding, made_by = leak
     where = f"  ({finding.where})" if finding.where else ""
-    lines = [f"{finding.id}  {finding.label}{where}", f"  {finding.request}: {finding.detail}."]
+    lines = [f"{finding.id}  {_who(finding)}{where}", f"  {finding.request}: {finding.detail}."]
     if made_by != nodeid:
         lines.append(f"  Made by {made_by or 'what was imported or collected'}.")
     if finding.id in HELP:
         lines.append(f"  {HELP[finding.id].means}")
         name = _name(finding.label)
-        lines.append(f"  Fix:    application = {name}(CloseGuard(application))")
+        if finding.id in REPAIRED:
+            lines.append(f"  Fix:    application = {name}(CloseGuard(application))")
         lines.append(f'  Allow:  @pytest.mark.close_leaks(allow="{name}")')
     else:
         lines.append("  Close it, or have the client read and close it: response.close().")
     return "\n".join(lines)
 
 
-def _summary(
-    entries: list[Entry], *, clients: bool
-) -> Iterator[tuple[str, dict[str, bool]]]:
+def _summary(entries: list[Entry], *, clients: bool) -> Iterator[tuple[str, dict[str, bool]]]:
     """Yield the lines of the summary, and how each looks."""
     culprits: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     for entry in entries:
         for leak in entry.failing:
             culprits.setdefault((leak["id"], leak["label"], leak["where"]), []).append(leak)
-    for (fault, label, where), leaks in sorted(culprits.items(), key=lambda each: -len(each[1])):
+    for (fault, label, where), leaks in sorted(
+        culprits.items(), key=lambda each: -len(each[1])
+    ):
         tests = list(dict.fromkeys(leak["made_by"] for leak in leaks))
         yield f"{fault}  {label}" + (f"  ({where})" if where else ""), {"red": True}
         yield f"    {_count(len(leaks), 'response')} of {_count(len(tests), 'test')}", {}
@@ -238,9 +259,12 @@ def _summary(
     unclosed = sum(entry.unclosed for entry in entries)
     if unclosed and not clients:
         yield (
-            f"{_count(unclosed, 'response')} never closed by the test itself"
-            " (--close-leaks-client says which)"
-        ), {}
+            (
+                f"{_count(unclosed, 'response')} never closed by the test itself"
+                " (--close-leaks-client says which)"
+            ),
+            {},
+        )
     for line in sorted({line for entry in entries for line in entry.unreached}):
         yield f"not watched: {line}", {}
 

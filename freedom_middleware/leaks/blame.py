@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .boundary import Exchange, Handed, Stack
     from .verdict import Verdict
 
-__all__ = ["SERVER", "Blame", "blame", "how", "is_suspect", "of_server"]
+__all__ = ["REPAIRED", "SERVER", "Blame", "blame", "how", "is_suspect", "of_server"]
 
 SERVER = "server-never-closed"
 """The id of the fault that no layer has."""
@@ -74,10 +74,10 @@ def blame(exchange: Exchange, stack: Stack) -> Iterator[Blame]:
             found.detail,
             exchange.request,
         )
-        yield Blame(finding, guarded=handed.layer.is_guard and found.id in _REPAIRED)
+        yield Blame(finding, guarded=handed.layer.is_guard and found.id in REPAIRED)
 
 
-_REPAIRED = {"close-lost", "close-on-iterator", "close-repeated"}
+REPAIRED = {"close-lost", "close-on-iterator", "close-repeated"}
 
 
 def _fault(exchange: Exchange, handed: Handed) -> Verdict | None:
