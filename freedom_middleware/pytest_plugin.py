@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from typing import Literal
 
     from .findings import LayerFinding
@@ -139,7 +139,7 @@ class CloseLeaks:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Hand it to whoever prints the summary, which may be another process."""
         report = yield
-        vars(report)["close_leaks"] = list(item.stash.get(_ENTRY, _NOTHING))
+        vars(report)["close_leaks"] = [*item.stash.get(_ENTRY, _NOTHING)]
         item.stash[_ENTRY] = _NOTHING
         return report
 
@@ -174,8 +174,8 @@ def _allowed_by(item: pytest.Item) -> list[str]:
     """Return the names that the markers of a test allow."""
     allowed: list[str] = []
     for marker in item.iter_markers("close_leaks"):
-        names = marker.kwargs.get("allow")
-        names = [names] if isinstance(names, str) else names
+        given: Any = marker.kwargs.get("allow")
+        names: Any = given if isinstance(given, list | tuple) else [given]
         if marker.args or set(marker.kwargs) != {"allow"} or not _are_names(names):
             pytest.fail(
                 "close_leaks marker must be close_leaks(allow=...) with the name of a layer,"
@@ -186,8 +186,8 @@ def _allowed_by(item: pytest.Item) -> list[str]:
     return allowed
 
 
-def _are_names(names: object) -> bool:
-    return isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+def _are_names(names: Iterable[object]) -> bool:
+    return all(isinstance(name, str) for name in names)
 
 
 def _matches(leak: Leak, patterns: list[str]) -> bool:
@@ -239,11 +239,11 @@ def _summary(entries: list[Entry], *, clients: bool) -> Iterator[tuple[str, dict
     for (fault, label, where), leaks in sorted(
         culprits.items(), key=lambda each: -len(each[1])
     ):
-        tests = list(dict.fromkeys(leak["made_by"] for leak in leaks))
+        made_by = list(dict.fromkeys(leak["made_by"] for leak in leaks))
         yield f"{fault}  {label}" + (f"  ({where})" if where else ""), {"red": True}
-        yield f"    {_count(len(leaks), 'response')} of {_count(len(tests), 'test')}", {}
+        yield f"    {_count(len(leaks), 'response')} of {_count(len(made_by), 'test')}", {}
         first = leaks[0]
-        yield f"    {tests[0] or 'collection'}: {first['request']}: {first['detail']}", {}
+        yield f"    {made_by[0] or 'collection'}: {first['request']}: {first['detail']}", {}
     responses = sum(entry.responses for entry in entries)
     tests = {entry.nodeid for entry in entries if entry.responses}
     judged = f"{_count(responses, 'response')} through layers, in {_count(len(tests), 'test')}"

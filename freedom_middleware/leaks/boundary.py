@@ -208,12 +208,14 @@ class Exchange:
 
     def close(self) -> None:
         """Close the outermost body, which nobody did."""
-        body = self.dropped.pop() if self.dropped else self.passing and self.passing()
-        if body is None:
-            return
-        if self.is_over:
+        body: Any = None
+        if self.dropped:
+            body = self.dropped.pop()
             self.outer.close()
-        body.close()
+        elif self.passing is not None:
+            body = self.passing()  # counts by itself
+        if body is not None:
+            body.close()
 
     def drop(self, body: Any) -> None:
         """The outermost body was dropped; called by its finalizer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import sys
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -113,14 +113,25 @@ class Clients(MetaPathFinder):
             spec = importlib.util.find_spec(fullname)
         finally:
             self._looking.discard(fullname)
-        loader: Any = spec and spec.loader
-        if loader is None:
-            return spec
-        load = loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            load(module)
-            self._replace(fullname, module)
-
-        loader.exec_module = exec_module
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Loader(spec.loader, functools.partial(self._replace, fullname))
         return spec
+
+
+class _Loader(Loader):
+    """Loads a module as *loader* does, and calls *then* with it."""
+
+    def __init__(self, loader: Loader, then: Callable[[ModuleType], object]) -> None:
+        self._loader = loader
+        self._then = then
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Have the loader make it."""
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Have the loader fill it, and be known as what has loaded it."""
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        self._then(module)
