@@ -130,8 +130,11 @@ class CloseLeaks:
             [_as_dict(leak) for leak in failing],
             [_as_dict(leak) for leak in may],
         )
-        told = dict.fromkeys(_told(leak, item.nodeid) for leak in failing)
-        return "\n\n".join(told)
+        alike: dict[tuple[str, str, str], list[Leak]] = {}
+        for leak in failing:
+            key = (leak.finding.id, leak.finding.label, leak.made_by)
+            alike.setdefault(key, []).append(leak)
+        return "\n\n".join(_told(leaks, item.nodeid) for leaks in alike.values())
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -209,14 +212,16 @@ def _who(finding: LayerFinding) -> str:
     return "the test client" if finding.layer is None else finding.label
 
 
-def _told(leak: Leak, nodeid: str) -> str:
-    """Return what a test fails with."""
+def _told(leaks: list[Leak], nodeid: str) -> str:
+    """Return what a test says of a layer that did the same once or more."""
     from .leaks.blame import REPAIRED
     from .leaks.report import HELP
 
-    finding, made_by = leak
+    finding, made_by = leaks[0]
     where = f"  ({finding.where})" if finding.where else ""
     lines = [f"{finding.id}  {_who(finding)}{where}", f"  {finding.request}: {finding.detail}."]
+    if len(leaks) > 1:
+        lines.append(f"  And {_count(len(leaks) - 1, 'response')} more.")
     if made_by != nodeid:
         lines.append(f"  Made by {made_by or 'what was imported or collected'}.")
     if finding.id in HELP:

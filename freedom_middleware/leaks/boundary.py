@@ -169,8 +169,8 @@ class Exchange:
             outer.raised = True
             self.end()
             raise
-        outer.closable = hasattr(body, "close")
-        if type(body) in (list, tuple):
+        outer.closable = is_closable(body)
+        if type(body) in (list, tuple) or not is_iterable(body):
             self.end()
             return body  # type: ignore[no-any-return]
         if is_file(body, environ):
@@ -193,7 +193,7 @@ class Exchange:
         except BaseException:
             handed.raised = True
             raise
-        handed.closable = hasattr(body, "close")
+        handed.closable = is_closable(body)
         if handed.closable:
             if not is_file(body, environ):
                 return _watched(body, handed, None)
@@ -223,6 +223,19 @@ class Exchange:
             if self.outer.closable:
                 self.dropped.append(body if self._keeps else None)
             self.end(is_finalizing=True)
+
+
+def is_iterable(body: Any) -> bool:
+    """Say whether *body* can be one: some helpers take two arguments, and return no body.
+
+    Werkzeug's ``responder`` calls what comes of it, a response that is an application.
+    """
+    return hasattr(type(body), "__iter__") or hasattr(type(body), "__getitem__")
+
+
+def is_closable(body: Any) -> bool:
+    """Say whether *body* has to be closed."""
+    return hasattr(body, "close") and is_iterable(body)
 
 
 def is_file(body: Any, environ: Environ) -> bool:

@@ -199,6 +199,19 @@ class TestNothingChanges:
         assert body.closes == 1
         assert passing.__reduce_ex__(2)[1][0] is Body
 
+    def test_what_is_no_body_is_left_alone(self):
+        """A helper takes what an application takes, and returns an application."""
+        from werkzeug.wrappers import Response
+        from werkzeug.wsgi import responder
+
+        application, found = watch(proxy_fix(responder(lambda *_: Response("x"))))
+
+        assert exchange(application).body == b"x"
+        response = Response("x")
+        assert watch(lambda *_: response)[0](make_environ(), None) is response
+        settle(application)
+        assert found == []
+
     def test_a_generator_stays_one(self):
         seen = []
 

@@ -133,6 +133,20 @@ def test_it():
             "1 response never closed by the test itself (--close-leaks-client says which)",
         ]
 
+    def test_what_a_test_does_often_is_said_once(self, run):
+        done = run(
+            """
+def test_it():
+    for number in range(3):
+        make(Monitor).test_client().get(f"/report?{number}").data
+""",
+            "--close-leaks",
+        )
+
+        assert done.count("It takes the body and never calls close() on it.") == 1
+        assert "  And 2 responses more.\n" in done
+        assert summary(done)[1] == "    3 responses of 1 test"
+
     def test_without_the_option_nothing_happens(self, run):
         done = run(
             """
