@@ -261,12 +261,8 @@ class _Body:
     _watched_in: Exchange | None
 
     @property
-    def __class__(self) -> type:
+    def __class__(self) -> type:  # type: ignore[misc]
         return type(self._watched_body)
-
-    @__class__.setter
-    def __class__(self, value: type) -> None:
-        self._watched_body.__class__ = value
 
     def __iter__(self) -> Any:
         iterator = iter(self._watched_body)
@@ -325,10 +321,8 @@ def _read(handed: Handed, iterator: Iterator[bytes]) -> bytes:
         raise
 
 
-def _del(self: _Body) -> None:
-    exchange = self._watched_in
-    if exchange is not None:
-        exchange.drop(self._watched_body)
+def _del(self: Any) -> None:
+    self._watched_in.drop(self._watched_body)
 
 
 _FORWARDED = (

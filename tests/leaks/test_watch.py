@@ -10,7 +10,7 @@ import pytest
 
 from freedom_middleware import Application, CloseGuard, Mount
 from freedom_middleware.errors import OptionError
-from freedom_middleware.leaks import LeakWatch, check
+from freedom_middleware.leaks import LeakWatch, boundary, check
 from freedom_middleware.leaks.scenarios import SCENARIOS, answer, serve
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 from tests.leaks.layers import (
@@ -58,11 +58,16 @@ class Slotted:
     def __init__(self, file):
         self.file = file
 
-    def __iter__(self):
-        raise AssertionError("the server sends it by itself")
+    __iter__ = None  # the server sends it by itself
 
     def close(self):
         self.file.close()
+
+
+class Closed(Slotted):
+    """So is this one, though what it holds can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Methodical:
@@ -142,7 +147,9 @@ class TestNothingChanges:
         assert application(make_environ(), None) is body
 
     @pytest.mark.parametrize("sample", [1, 1e-9])
-    @pytest.mark.parametrize("wrapper", [FileWrapper, lambda file: file, Slotted, Methodical])
+    @pytest.mark.parametrize(
+        "wrapper", [FileWrapper, lambda file: file, Slotted, Closed, Methodical]
+    )
     def test_a_file_is_returned_itself(self, sample, wrapper, tmp_path):
         """Any other object would cost the server its sendfile()."""
         (tmp_path / "file").write_bytes(b"x")
@@ -154,6 +161,26 @@ class TestNothingChanges:
 
         assert body is file
         assert getattr(file, "file", file).closed if wrapper is not FileWrapper else True
+
+    def test_a_file_that_has_gone_can_still_be_told_to_close(self):
+        application, found = watch(lambda environ, _: environ["wsgi.file_wrapper"](None))
+        body = application({**make_environ(), "wsgi.file_wrapper": Methodical}, None)
+        close = body.close
+        del body
+
+        close()
+
+        settle(application)
+        assert found == []
+
+    def test_classes_of_bodies_are_not_kept_for_ever(self):
+        application, _ = watch(lambda *_: type("Body", (SpyBody,), {})([b"x"]))
+
+        for _ in range(boundary._MOST_CLASSES + 1):
+            body = application(make_environ(), None)
+            body.close()
+
+        assert len(boundary._classes) < boundary._MOST_CLASSES
 
     def test_in_a_request_that_is_not_in_the_sample_the_body_is_itself(self):
         body = SpyBody([b"x"])
@@ -274,6 +301,32 @@ class TestNothingChanges:
         application.stop()
 
         assert outer.app.__qualname__.startswith("by_list")
+
+    def test_what_has_gone_meanwhile_stays_so(self):
+        class ByTable:
+            def __init__(self, application):
+                self.applications = {"first": application}
+
+            def __call__(self, environ, start_response):
+                return self.applications["first"](environ, start_response)
+
+        outer = ByTable(by_list(hello))
+        application, _ = watch(outer)
+        assert exchange(application).code == 200
+        outer.applications.clear()
+
+        application.stop()
+
+        assert outer.applications == {}
+
+    def test_what_has_changed_since_it_was_looked_at_is_left_alone(self):
+        outer = proxy_fix(hello)
+        stack = boundary.Stack(outer)
+        outer.app = other = by_list(hello)
+
+        stack.put()
+
+        assert outer.app is other
 
     def test_two_watches_share_what_is_inside_both(self):
         shared = proxy_fix(by_list(spying()))
@@ -500,8 +553,8 @@ class TestWhatIsSaid:
 
         def application(environ, start_response):
             start_response("200 OK", [("Content-Type", "text/plain")])
-            yield b"one"
-            yield b"two"
+            while True:
+                yield b"one"
 
         application, found = watch(proxy_fix(by_yield_from(application)))
 
@@ -605,6 +658,20 @@ class TestWhen:
 
         assert 400 < application.sampled < 600
 
+    def test_another_thread_may_be_faster(self):
+        class Emptied(list):
+            def __len__(self):
+                return 1
+
+            popleft = list.pop
+
+        application, found = watch(by_list(spying()))
+        application._waiting = Emptied()
+
+        application.settle(seconds=0)
+
+        assert found == []
+
     def test_on_leak_that_raises_is_logged_and_fails_no_request(self, caplog):
         def fails(finding):
             raise LookupError("on purpose")
@@ -693,7 +760,7 @@ class TestAtOnce:
         exchange(application)
         body = application(make_environ(), lambda *_: None)
         reader, writer = os.pipe()
-        if os.fork() == 0:
+        if os.fork() == 0:  # pragma: no cover - it does not live to tell
             del body
             settle(application)
             os.write(writer, str(len(found)).encode())
@@ -728,8 +795,7 @@ exchange(LeakWatch(loses(spy), sample=1))
         assert done.stderr.startswith("close-lost: loses, GET '/'")
 
 
-async def api(scope, receive, send):
-    raise AssertionError("nobody calls it")
+async def api(scope, receive, send): ...
 
 
 class TestWhatIsNotReached:
@@ -755,6 +821,29 @@ class TestWhatIsNotReached:
         application = LeakWatch(Application("tests.nowhere:app", lazy=True))
 
         assert application.unreached == ["tests.nowhere:app: it is not loaded yet"]
+
+    def test_and_what_is_made_anew_each_time(self):
+        class Maker:
+            def wsgi_children(self):
+                return [("made", by_list(hello))]
+
+            def __call__(self, environ, start_response):
+                return hello(environ, start_response)
+
+        application = LeakWatch(Maker())
+
+        assert exchange(application).code == 200
+        assert application.unreached == [
+            "by_list (in Maker made): it cannot be replaced where it is held"
+        ]
+
+    def test_an_application_that_holds_itself_is_not_its_own_child(self):
+        outer = proxy_fix(hello)
+        outer.wrapped = outer
+        inner = proxy_fix(outer)
+        outer.app = inner
+
+        assert LeakWatch(outer).layers == ["ProxyFix", "ProxyFix #2"]
 
     def test_and_a_place_that_takes_nothing_else(self):
         class Frozen(tuple):

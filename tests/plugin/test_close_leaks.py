@@ -484,6 +484,79 @@ def test_expected():
         assert "- Captured close leaks call -" in done
         assert summary(done)[1] == "    3 responses of 3 tests"
 
+    def test_leaving_early_waits_for_nothing(self, run):
+        done = run(
+            """
+def test_it():
+    make(Monitor).test_client().get("/report").data
+    pytest.exit("enough")
+""",
+            "--close-leaks",
+            apart=True,
+        )
+
+        assert "enough" in done
+        assert "0 responses" not in done
+        assert "no response went through a layer of middleware: nothing was judged" in done
+
+    def test_what_a_guard_would_not_repair_is_not_told_to_use_one(self, run):
+        done = run(
+            """
+def early(application):
+    def layer(environ, start_response):
+        body = application(environ, start_response)
+        first = next(chunks := iter(body))
+        body.close()
+        return [first, *chunks]
+    return layer
+
+def test_it():
+    make(early).test_client().get("/stream")
+""",
+            "--close-leaks",
+        )
+
+        assert "close-early  early" in done
+        assert "Fix:" not in done
+
+    def test_what_could_not_be_watched_is_said(self, run):
+        done = run(
+            """
+from a2wsgi import ASGIMiddleware
+
+async def api(scope, receive, send): ...
+
+def test_it():
+    table = Honest(make(Honest))
+    table.api = Honest(ASGIMiddleware(api))
+    from freedom_middleware.testing import exchange
+    assert exchange(table, "/report").code == 200
+""",
+            "--close-leaks",
+        )
+
+        assert summary(done)[-1] == "not watched: api (in ASGIMiddleware): it is ASGI"
+
+    def test_a_layer_that_asks_as_a_client_does_is_part_of_one_response(self, run):
+        done = run(
+            """
+from freedom_middleware.testing import exchange
+
+def asks(application):
+    def layer(environ, start_response):
+        answer = exchange(application, environ=environ)
+        start_response(answer.status, answer.headers)
+        return [answer.body]
+    return layer
+
+def test_it():
+    assert make(Honest, asks, Honest).test_client().get("/report").data == b"one,two"
+""",
+            "--close-leaks",
+        )
+
+        assert summary(done)[0] == "none: 1 response through layers, in 1 test"
+
     def test_what_was_made_while_collecting_is_said(self, run):
         done = run(
             """
