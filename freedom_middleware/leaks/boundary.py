@@ -260,8 +260,8 @@ class _Body:
     _watched_as: Handed
     _watched_in: Exchange | None
 
-    @property
-    def __class__(self) -> type:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         return type(self._watched_body)
 
     def __iter__(self) -> Any:
