@@ -72,7 +72,7 @@ class LeakCount(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerFinding:
-    """One thing that one layer does with the bodies of its children, found by a check.
+    """One thing that one layer does with the bodies of its children.
 
     Attributes:
         id: ``"close-lost"``, ``"close-on-iterator"``, ``"close-early"``,
@@ -84,6 +84,7 @@ class LayerFinding:
             ``"elastic-apm 6.26.2"``.
         scenario: How the response was ended: ``"whole"``.
         detail: What was seen.
+        request: Method and path, where it was a real one: ``"GET '/report'"``.
     """
 
     id: str
@@ -92,7 +93,9 @@ class LayerFinding:
     where: str
     scenario: str
     detail: str
+    request: str = ""
 
     def __str__(self) -> str:
         where = f" ({self.where})" if self.where else ""
-        return f"{self.id}: {self.label}{where}, {self.scenario}: {self.detail}"
+        seen = self.request or self.scenario
+        return f"{self.id}: {self.label}{where}, {seen}: {self.detail}"

@@ -16,13 +16,13 @@ from .scenarios import ALL, SCENARIOS
 from .verdict import FAULTS, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..application import Target
     from ..wsgi import WSGIApplication
     from .instrument import Driven, Layer
 
-__all__ = ["Report", "check"]
+__all__ = ["Report", "check", "numbered"]
 
 
 @dataclass
@@ -126,7 +126,7 @@ def check(
     target = Application(application)
     target.load()
     with Session(target, paths, inside=inside) as session:
-        names = _names(session.layers)
+        names = numbered(session.layers)
         report.layers = list(names.values())
         report.baseline = session.baseline
         report.unreached = session.unreached
@@ -196,7 +196,8 @@ def _look_again(report: Report, name: str, seen: list[tuple[str, Driven]]) -> No
             report.table[name][finding.scenario] = finding.id
 
 
-def _names(layers: list[Layer]) -> dict[Layer, str]:
+def numbered(layers: Iterable[Layer]) -> dict[Layer, str]:
+    """Return the name of each layer; one that occurs again gets a number."""
     seen = Counter[str]()
     names = {}
     for layer in layers:
