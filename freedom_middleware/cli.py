@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from importlib.metadata import version
@@ -135,6 +136,33 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(check)
     check.set_defaults(run=_check)
 
+    project = commands.add_parser(
+        "startproject",
+        help="make a Freedom project whose application is composed",
+        description="Make a project as the framework's own startproject does, with an"
+        " application that is guarded and ready for mounts.",
+    )
+    project.add_argument("name", metavar="NAME", help="the name of the project")
+    project.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        help="a folder that exists, to put it into (default: a new one called NAME)",
+    )
+    project.set_defaults(run=_startproject)
+
+    adopt = commands.add_parser(
+        "adopt",
+        help="guard an existing Freedom project, and make it ready for mounts",
+        description="Show how a project's wsgi.py is to be changed, and change it when you"
+        " agree. A file that is not understood is left as it is.",
+    )
+    adopt.add_argument(
+        "file", metavar="FILE", nargs="?", help="the wsgi.py (default: the one below here)"
+    )
+    adopt.add_argument("--yes", action="store_true", help="change it without asking")
+    adopt.set_defaults(run=_adopt)
+
     demo = commands.add_parser(
         "demo",
         help="see a middleware lose close(), and CloseGuard repair it",
@@ -246,6 +274,40 @@ def _check(options: argparse.Namespace) -> int:
         lambda terminal: to_text(report, terminal, spec=options.spec, guarded=options.guarded),
     )
     return 1 if report.findings else 0
+
+
+def _startproject(options: argparse.Namespace) -> int:
+    from .freedom.startproject import startproject
+
+    # The framework refuses the name of whatever can be imported, which our folder here is.
+    sys.path[:] = [path for path in sys.path if path != os.getcwd()]
+    folder = startproject(options.name, options.folder)
+    print(f"{folder / options.name / 'wsgi.py'}: the application, ready for mounts. Next:\n")
+    if folder.resolve() != folder.cwd():
+        print(f"  cd {shlex.quote(str(folder))}")
+    print("  python manage.py migrate\n  python manage.py runserver")
+    return 0
+
+
+def _adopt(options: argparse.Namespace) -> int:
+    from .freedom.adopt import adopt, diff, find_wsgi, write
+
+    change = adopt(options.file or find_wsgi())
+    if change.old == change.new:
+        print(f"{change.path}: has a CloseGuard already; nothing to do")
+        return 0
+    print(diff(change))
+    if not options.yes:
+        if not sys.stdin.isatty():
+            print("Nothing was changed: --yes changes it.", file=sys.stderr)
+            return 1
+        print("Change it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("Nothing was changed.", file=sys.stderr)
+            return 1
+    write(change)
+    print(f"{change.path}: changed. Mounts go into the braces: {{'/shop': 'shop:app'}}")
+    return 0
 
 
 def _load(spec: str) -> WSGIApplication:

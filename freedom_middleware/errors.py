@@ -17,6 +17,7 @@ __all__ = [
     "MountWarning",
     "OptionError",
     "PredicateError",
+    "ProjectError",
     "ServeError",
     "SettingsConflict",
     "SettingsError",
@@ -77,6 +78,10 @@ class PredicateError(FreedomError, ValueError):
 
 class InputError(FreedomError, RuntimeError):
     """A predicate reads the request body, which belongs to the chosen application."""
+
+
+class ProjectError(FreedomError, RuntimeError):
+    """A project cannot be made here, or one of its files not be changed as asked."""
 
 
 class ServeError(FreedomError, OSError):
