@@ -7,6 +7,7 @@ says ``<thing> must <rule>, got <repr>`` and what to do about it.
 from __future__ import annotations
 
 __all__ = [
+    "AdoptError",
     "ApplicationError",
     "ApplicationTypeError",
     "FreedomError",
@@ -17,7 +18,6 @@ __all__ = [
     "MountWarning",
     "OptionError",
     "PredicateError",
-    "ProjectError",
     "ServeError",
     "SettingsConflict",
     "SettingsError",
@@ -34,6 +34,10 @@ class FreedomError(Exception):
 
 class OptionError(FreedomError, ValueError):
     """An option of a class or a command is not one of those it can take."""
+
+
+class AdoptError(FreedomError, ValueError):
+    """A ``wsgi.py`` cannot be changed as asked, and is left as it is."""
 
 
 class ApplicationError(FreedomError, ImportError):
@@ -78,10 +82,6 @@ class PredicateError(FreedomError, ValueError):
 
 class InputError(FreedomError, RuntimeError):
     """A predicate reads the request body, which belongs to the chosen application."""
-
-
-class ProjectError(FreedomError, RuntimeError):
-    """A project cannot be made here, or one of its files not be changed as asked."""
 
 
 class ServeError(FreedomError, OSError):

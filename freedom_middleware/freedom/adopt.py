@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import ProjectError
+from ..errors import AdoptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def find_wsgi(folder: str | os.PathLike[str] = ".") -> Path:
     """Return the ``wsgi.py`` of the project in *folder*.
 
     Raises:
-        ProjectError: There is none, or there are several.
+        AdoptError: There is none, or there are several.
     """
     here = Path(folder)
     found = sorted(
@@ -75,7 +75,7 @@ def find_wsgi(folder: str | os.PathLike[str] = ".") -> Path:
     if len(found) == 1:
         return found[0]
     names = ", ".join(map(str, found)) or "none"
-    raise ProjectError(
+    raise AdoptError(
         f"project must have one wsgi.py, got {names}. Say which: freedom-middleware adopt"
         " FOLDER/wsgi.py"
     )
@@ -85,23 +85,23 @@ def adopt(path: str | os.PathLike[str]) -> Change:
     """Return how *path*, a ``wsgi.py``, is to be changed; change nothing.
 
     Raises:
-        ProjectError: It cannot be read, or is not understood; the message says why, and
+        AdoptError: It cannot be read, or is not understood; the message says why, and
             what to do by hand.
     """
     path = Path(path)
     try:
         old = path.read_bytes()
     except OSError as error:
-        raise ProjectError(
+        raise AdoptError(
             f"wsgi.py must be a file that can be read, got {str(path)!r}: {error.strerror}"
         ) from error
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(old).readline)
         new = composed(old.decode(encoding)).encode(encoding)
     except (SyntaxError, ValueError) as error:
-        raise ProjectError(f"wsgi.py must be Python, got {str(path)!r}: {error}") from error
+        raise AdoptError(f"wsgi.py must be Python, got {str(path)!r}: {error}") from error
     except _Refusal as refusal:
-        raise ProjectError(
+        raise AdoptError(
             f"wsgi.py must be one that can be understood, got {str(path)!r}:"
             f" {refusal}. {_BY_HAND}"
         ) from None
@@ -123,12 +123,12 @@ def write(change: Change) -> None:
     """Make *change*: the file holds the old text or the new one, and never a part.
 
     Raises:
-        ProjectError: The file is no longer what it was, or cannot be written.
+        AdoptError: The file is no longer what it was, or cannot be written.
     """
     target = Path(os.path.realpath(change.path))  # a link stays one
     try:
         if target.read_bytes() != change.old:
-            raise ProjectError(
+            raise AdoptError(
                 f"wsgi.py must not change meanwhile, got another text in {str(change.path)!r}."
                 " Nothing was written; try again"
             )
@@ -142,7 +142,7 @@ def write(change: Change) -> None:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise ProjectError(
+        raise AdoptError(
             f"wsgi.py must be a file that can be written, got {str(change.path)!r}:"
             f" {error.strerror}"
         ) from error

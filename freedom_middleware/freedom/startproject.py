@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from ..errors import ProjectError
+from ..errors import OptionError
 from ..settings import framework
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def startproject(name: str, folder: str | os.PathLike[str] | None = None) -> Pat
         The folder that holds ``manage.py``.
 
     Raises:
-        ProjectError: The framework refuses the name or the folder.
+        OptionError: The framework refuses the name or the folder.
         SettingsError: The framework cannot be imported.
     """
     package = framework()
@@ -52,7 +52,7 @@ def startproject(name: str, folder: str | os.PathLike[str] | None = None) -> Pat
         try:
             management.call_command("startproject", *arguments, template=str(template))
         except management.CommandError as error:
-            raise ProjectError(
+            raise OptionError(
                 f"project must be one that the framework can make, got {name!r}: {error}"
             ) from error
     return Path(name if folder is None else folder).expanduser()

@@ -10,7 +10,7 @@ from itertools import product
 
 import pytest
 
-from freedom_middleware.errors import ProjectError
+from freedom_middleware.errors import AdoptError
 from freedom_middleware.freedom.adopt import adopt, composed, diff, find_wsgi, write
 
 STANDARD = '''\
@@ -194,7 +194,7 @@ class TestRefused:
         path = tmp_path / "wsgi.py"
         path.write_text(source)
 
-        with pytest.raises(ProjectError) as raised:
+        with pytest.raises(AdoptError) as raised:
             adopt(path)
 
         assert reason in str(raised.value)
@@ -215,11 +215,11 @@ class TestRefused:
         path = tmp_path / "wsgi.py"
         path.write_bytes(source)
 
-        with pytest.raises(ProjectError, match=f"wsgi.py must be Python, got .*{says}"):
+        with pytest.raises(AdoptError, match=f"wsgi.py must be Python, got .*{says}"):
             adopt(path)
 
     def test_what_cannot_be_read(self, tmp_path):
-        with pytest.raises(ProjectError, match=r"can be read, got .*: No such file"):
+        with pytest.raises(AdoptError, match=r"can be read, got .*: No such file"):
             adopt(tmp_path / "wsgi.py")
 
 
@@ -272,7 +272,7 @@ class TestEveryByte:
         change = adopt(path)
         path.write_text("another\n")
 
-        with pytest.raises(ProjectError, match="must not change meanwhile"):
+        with pytest.raises(AdoptError, match="must not change meanwhile"):
             write(change)
 
         assert path.read_text() == "another\n"
@@ -286,7 +286,7 @@ class TestEveryByte:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "replace", full)
-        with pytest.raises(ProjectError, match=r"can be written, got .*: No space left"):
+        with pytest.raises(AdoptError, match=r"can be written, got .*: No space left"):
             write(change)
 
         assert path.read_text() == STANDARD
@@ -324,12 +324,12 @@ class TestFindWsgi:
 
     def test_none_and_several_are_named(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(ProjectError, match=r"must have one wsgi.py, got none\. Say which"):
+        with pytest.raises(AdoptError, match=r"must have one wsgi.py, got none\. Say which"):
             find_wsgi()
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "wsgi.py").touch()
-        with pytest.raises(ProjectError, match=r"got one/wsgi.py, two/wsgi.py\. Say which"):
+        with pytest.raises(AdoptError, match=r"got one/wsgi.py, two/wsgi.py\. Say which"):
             find_wsgi()
 
 
