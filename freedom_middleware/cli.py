@@ -257,6 +257,7 @@ def _explain(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from contextlib import redirect_stdout
 
+    from .freedom import checks
     from .guard import CloseGuard
     from .leaks.checking import check
     from .leaks.report import to_dict, to_text
@@ -268,10 +269,17 @@ def _check(options: argparse.Namespace) -> int:
             paths=options.paths or ["/"],
             inside=CloseGuard if options.guarded else None,
         )
+        problems = checks.of_process(application)
     _print(
         options,
-        lambda: to_dict(report),
-        lambda terminal: to_text(report, terminal, spec=options.spec, guarded=options.guarded),
+        lambda: {
+            **to_dict(report),
+            "system_checks": [problem._asdict() for problem in problems],
+        },
+        lambda terminal: (
+            to_text(report, terminal, spec=options.spec, guarded=options.guarded)
+            + checks.to_text(problems, terminal)
+        ),
     )
     return 1 if report.findings else 0
 

@@ -18,3 +18,9 @@ class FreedomMiddlewareConfig(_AppConfig):  # type: ignore[misc]
     name = "freedom_middleware.freedom"
     label = "freedom_middleware"
     verbose_name = "Freedom middleware"
+
+    def ready(self) -> None:
+        """Register the checks."""
+        from .checks import register
+
+        register()

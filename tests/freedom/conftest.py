@@ -11,15 +11,20 @@ import pytest
 import freedom_middleware
 from freedom_middleware.settings import VARIABLE
 
-from ..test_settings import ALIAS
+from ..test_settings import ALIAS, nursery  # noqa: F401 - a fixture, which forks for each script
 
 PACKAGE = str(Path(freedom_middleware.__file__).parent.parent)
 
 
-@pytest.fixture(scope="session", params=["django", "freedom"])
+BOTH_NAMES = pytest.mark.parametrize(
+    "framework", ["django", "freedom"], indirect=True, scope="session"
+)
+
+
+@pytest.fixture(scope="session")
 def framework(request, tmp_path_factory):
-    """Return what PYTHONPATH has to hold: the framework is called by one name or the other."""
-    if request.param == "django":
+    """Return what PYTHONPATH has to hold, for the framework to be called so."""
+    if getattr(request, "param", "django") == "django":
         return PACKAGE
     beside = tmp_path_factory.mktemp("alias")
     (beside / "sitecustomize.py").write_text("import sys\n" + dedent(ALIAS))
@@ -54,3 +59,16 @@ def command(run_in):
         return run_in(folder, "-m", "freedom_middleware", *arguments, **keywords)
 
     return command
+
+
+@pytest.fixture(scope="session")
+def make_project(command, tmp_path_factory):
+    """Return a function that makes a project, and returns its folder."""
+
+    def make():
+        folder = tmp_path_factory.mktemp("projects")
+        done = command(folder, "startproject", "mysite", ".")
+        assert (done.returncode, done.stderr) == (0, "")
+        return folder
+
+    return make

@@ -7,6 +7,8 @@ import pytest
 
 from freedom_middleware.freedom import startproject as module
 
+from .conftest import BOTH_NAMES
+
 
 @pytest.fixture(scope="session")
 def project(command, tmp_path_factory):
@@ -20,6 +22,7 @@ def project(command, tmp_path_factory):
     return folder / "mysite"
 
 
+@BOTH_NAMES
 class TestAsGenerated:
     def test_check_finds_nothing(self, project, run_in):
         done = run_in(project, "manage.py", "check")
@@ -89,6 +92,7 @@ class TestAsGenerated:
         assert sorted(differ) == ["mysite/settings.py", "mysite/wsgi.py"]
 
 
+@BOTH_NAMES
 class TestCommand:
     def test_it_fills_a_folder_that_exists(self, command, tmp_path):
         """Also one of the same name, which Python takes for a package that is there already."""
@@ -149,6 +153,7 @@ def test_the_template_is_part_of_the_package():
     assert (Path(module.__file__).parent / "project_template/project_name/wsgi.py-tpl").exists()
 
 
+@BOTH_NAMES
 def test_these_projects_are_made_by_the_framework_under_both_names(run_in, framework, tmp_path):
     done = run_in(
         tmp_path, "-c", "import freedom_middleware.settings as s; print(s.framework())"
