@@ -197,7 +197,6 @@ class _Site:
         self._urls = import_module(f"{package}.urls")
 
     def __enter__(self) -> None:
-        self._db.reset_queries()
         self._close_old_connections()
 
     def __exit__(self, *_: object) -> None:

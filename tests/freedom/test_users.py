@@ -443,6 +443,16 @@ class TestWhatIsLeftBehind:
             print({c.connection for c in opened})
         """) == ["True 8 []", "{None}"]
 
+    def test_a_visit_costs_two_queries(self, run):
+        assert run("""
+            from django.test.utils import CaptureQueriesContext
+            key = session_of("alice")
+            connection.settings_dict["CONN_MAX_AGE"] = None
+            with CaptureQueriesContext(connection) as queries:
+                ask(guard, Cookie=f"sessionid={key}")
+            print([query["sql"].split()[0] for query in queries])
+        """) == ["['SELECT', 'SELECT']"]
+
     def test_a_connection_that_may_live_on_does(self, run):
         assert run("""
             connection.settings_dict["CONN_MAX_AGE"] = None
