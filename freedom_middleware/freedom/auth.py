@@ -24,12 +24,13 @@ def check_password(environ: Mapping[str, Any], user: str, password: str) -> bool
 
     The work is the framework's own ``check_password``: who is not active counts as
     unknown, an unknown user costs as much time as a wrong password, and database
-    connections are given back.
+    connections are given back.  Names and passwords of other letters than ASCII's are
+    understood, which the framework's own takes letter by letter for something else.
 
     Args:
         environ: What Apache knows of the request; it is not looked at.
-        user: The name that was given.
-        password: The password that was given.
+        user: The name that was given, as mod_wsgi hands it over: a native string.
+        password: The password that was given, in the same way.
 
     Returns:
         True; False for a wrong password; None for an unknown user, of whom Apache then
@@ -40,7 +41,7 @@ def check_password(environ: Mapping[str, Any], user: str, password: str) -> bool
     """
     if "\0" in user:
         return None  # no name has one, and some databases raise
-    allowed: bool | None = _handler().check_password(environ, user, password)
+    allowed: bool | None = _handler().check_password(environ, _text(user), _text(password))
     return allowed
 
 
@@ -49,7 +50,7 @@ def groups_for_user(environ: Mapping[str, Any], user: str) -> list[bytes]:
 
     Args:
         environ: What Apache knows of the request; it is not looked at.
-        user: The name of the user.
+        user: The name of the user, a native string.
 
     Returns:
         The names in UTF-8, as mod_wsgi compares them; none for who is unknown or not active.
@@ -59,7 +60,7 @@ def groups_for_user(environ: Mapping[str, Any], user: str) -> list[bytes]:
     """
     if "\0" in user:
         return []
-    groups: list[bytes] = _handler().groups_for_user(environ, user)
+    groups: list[bytes] = _handler().groups_for_user(environ, _text(user))
     return groups
 
 
@@ -80,6 +81,14 @@ def set_up() -> str:
                 " first, or make the site by Application.from_settings"
             ) from error
     return package
+
+
+def _text(native: str) -> str:
+    """Return what a browser has sent: UTF-8, as it is asked to; or Latin-1, as old ones did."""
+    try:
+        return native.encode("latin-1").decode()
+    except UnicodeError:
+        return native
 
 
 def _handler() -> Any:

@@ -19,11 +19,14 @@ auth = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(auth)
 environ = {{"REQUEST_URI": "/private/", "mod_wsgi.application_group": ""}}
 
-def check(name, password):
-    return auth.check_password(environ, name, password)
+def native(text, encoding="utf-8"):
+    return text.encode(encoding).decode("latin-1")
+
+def check(name, password, encoding="utf-8"):
+    return auth.check_password(environ, native(name, encoding), native(password, encoding))
 
 def groups(name):
-    return auth.groups_for_user(environ, name)
+    return auth.groups_for_user(environ, native(name))
 
 def connections():
     from django.db import connections
@@ -99,3 +102,16 @@ def test_without_settings_they_say_what_to_set(run_in, tmp_path):
     last = done.stderr.strip().rpartition("\n")[2]
     assert "SettingsError: the site must say which settings are its own, got" in last
     assert "Set DJANGO_SETTINGS_MODULE first" in last
+
+
+def test_they_know_the_letters_of_every_alphabet(ask):
+    assert ask("""
+check("alice", "right")
+from django.contrib.auth.models import Group, User
+User.objects.filter(username="ελένη").delete()
+user = User.objects.create_user("ελένη", password="κωδικός")
+user.groups.add(Group.objects.get())
+print(check("ελένη", "κωδικός"), check("ελένη", "x"), len(groups("ελένη")))
+print(check("größe", "right", "latin-1"))
+user.delete()
+""") == ["True False 1", "True"]
