@@ -207,6 +207,13 @@ class TestWhoIsNot:
             r"no-store b'401 Unauthorized\n'",
         ]
 
+    def test_by_what_no_database_has_to_be_asked_for(self, run):
+        """Some raise for a null character."""
+        assert run("""
+            for name, password in (("alice\\0", "right"), ("alice", "right\\n")):
+                print(ask(guard, Authorization=basic(name, password)).code, hashers.calls)
+        """) == ["401 []", "401 []"]
+
     @pytest.mark.parametrize(
         "change",
         [
