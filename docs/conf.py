@@ -39,6 +39,7 @@ nitpick_ignore = [
     # A NamedTuple keeps the annotations of its fields as text, and knows no module for it.
     ("py:class", "WSGIApplication"),
     ("py:class", "Environ"),
+    ("py:class", "Path"),
     # Of a dataclass too; and a text is cut at its commas.
     ("py:class", "dict[str"),
     ("py:class", "collections.abc.Callable[[]"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from importlib.metadata import version
@@ -170,6 +171,33 @@ def _parser() -> argparse.ArgumentParser:
     help_.add_argument("finding", nargs="?", metavar="FINDING", help="such as close-lost")
     help_.set_defaults(run=_help)
 
+    project = commands.add_parser(
+        "startproject",
+        help="make a Freedom project whose application is composed",
+        description="Make a project as the framework's own startproject does, with an"
+        " application that is guarded and ready for mounts.",
+    )
+    project.add_argument("name", metavar="NAME", help="the name of the project")
+    project.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        help="a folder that exists, to put it into (default: a new one called NAME)",
+    )
+    project.set_defaults(run=_startproject)
+
+    adopt = commands.add_parser(
+        "adopt",
+        help="guard an existing Freedom project, and make it ready for mounts",
+        description="Show how a project's wsgi.py is to be changed, and change it when you"
+        " agree. A file that is not understood is left as it is.",
+    )
+    adopt.add_argument(
+        "file", metavar="FILE", nargs="?", help="the wsgi.py (default: the one below here)"
+    )
+    adopt.add_argument("--yes", action="store_true", help="change it without asking")
+    adopt.set_defaults(run=_adopt)
+
     demo = commands.add_parser(
         "demo",
         help="see a middleware lose close(), and CloseGuard repair it",
@@ -269,8 +297,18 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from functools import partial
+
+    from .freedom import checks
     from .guard import CloseGuard
-    from .leaks.command import Asked, format_of, run
+    from .leaks.command import Also, Asked, format_of, run
+
+    def also(application: WSGIApplication) -> Also:
+        problems = checks.of_process(application)
+        return Also(
+            {"system_checks": [problem._asdict() for problem in problems]},
+            partial(checks.to_text, problems),
+        )
 
     spec = _spec(options)
     asked = Asked(
@@ -281,6 +319,7 @@ def _check(options: argparse.Namespace) -> int:
         output=options.output,
         fix=options.fix,
         yes=options.yes,
+        also=also,
     )
     return run(_load(spec), asked)
 
@@ -305,6 +344,40 @@ def _spec(options: argparse.Namespace) -> str:
     found = find(Path.cwd())
     print(f"{found.spec} ({found.reason})", file=sys.stderr)
     return found.spec
+
+
+def _startproject(options: argparse.Namespace) -> int:
+    from .freedom.startproject import startproject
+
+    # The framework refuses the name of whatever can be imported, which our folder here is.
+    sys.path[:] = [path for path in sys.path if path != os.getcwd()]
+    folder = startproject(options.name, options.folder)
+    print(f"{folder / options.name / 'wsgi.py'}: the application, ready for mounts. Next:\n")
+    if folder.resolve() != folder.cwd():
+        print(f"  cd {shlex.quote(str(folder))}")
+    print("  python manage.py migrate\n  python manage.py runserver")
+    return 0
+
+
+def _adopt(options: argparse.Namespace) -> int:
+    from .freedom.adopt import adopt, diff, find_wsgi, write
+
+    change = adopt(options.file or find_wsgi())
+    if change.old == change.new:
+        print(f"{change.path}: has a CloseGuard already; nothing to do")
+        return 0
+    print(diff(change))
+    if not options.yes:
+        if not sys.stdin.isatty():
+            print("Nothing was changed: --yes changes it.", file=sys.stderr)
+            return 1
+        print("Change it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("Nothing was changed.", file=sys.stderr)
+            return 1
+    write(change)
+    print(f"{change.path}: changed. Mounts go into the braces: {{'/shop': 'shop:app'}}")
+    return 0
 
 
 def _load(spec: str) -> WSGIApplication:

@@ -7,6 +7,7 @@ says ``<thing> must <rule>, got <repr>`` and what to do about it.
 from __future__ import annotations
 
 __all__ = [
+    "AdoptError",
     "ApplicationError",
     "ApplicationTypeError",
     "FreedomError",
@@ -34,6 +35,10 @@ class FreedomError(Exception):
 
 class OptionError(FreedomError, ValueError):
     """An option of a class or a command is not one of those it can take."""
+
+
+class AdoptError(FreedomError, ValueError):
+    """A ``wsgi.py`` cannot be changed as asked, and is left as it is."""
 
 
 class ApplicationError(FreedomError, ImportError):

@@ -214,8 +214,8 @@ def _who(finding: LayerFinding) -> str:
 
 def _told(leaks: list[Leak], nodeid: str) -> str:
     """Return what a test says of a layer that did the same once or more."""
-    from .leaks.blame import REPAIRED
-    from .leaks.report import HELP
+    from .leaks.blame import REPAIRED, SERVER
+    from .leaks.help import page
 
     finding, made_by = leaks[0]
     where = f"  ({finding.where})" if finding.where else ""
@@ -224,8 +224,8 @@ def _told(leaks: list[Leak], nodeid: str) -> str:
         lines.append(f"  And {_count(len(leaks) - 1, 'response')} more.")
     if made_by != nodeid:
         lines.append(f"  Made by {made_by or 'what was imported or collected'}.")
-    if finding.id in HELP:
-        lines.append(f"  {HELP[finding.id].means}")
+    if finding.id != SERVER:
+        lines.append(f"  {page(finding.id).means}")
         name = _name(finding.label)
         if finding.id in REPAIRED:
             lines.append(f"  Fix:    application = {name}(CloseGuard(application))")

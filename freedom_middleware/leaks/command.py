@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from io import TextIOWrapper
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import OptionError
@@ -32,11 +33,23 @@ if TYPE_CHECKING:
     from .checking import Report
     from .fix import Change
 
-__all__ = ["FORMATS", "Asked", "format_of", "run"]
+__all__ = ["FORMATS", "Also", "Asked", "format_of", "run"]
 
 FORMATS = ("text", "json", "sarif", "junit")
 
 _SUFFIXES = {".json": "json", ".sarif": "sarif", ".xml": "junit"}
+
+
+class Also(NamedTuple):
+    """What else is to be said of an application.
+
+    Attributes:
+        data: Joins the JSON.
+        text: Called with what can be shown; follows the text.
+    """
+
+    data: Mapping[str, Any] = MappingProxyType({})
+    text: Callable[[Terminal], str] = lambda _: ""
 
 
 class Asked(NamedTuple):
@@ -50,6 +63,7 @@ class Asked(NamedTuple):
         output: The file to write to, beside the text; None prints the format.
         fix: Propose a change.
         yes: Write it without a question.
+        also: What else the application is asked for, once it was checked.
     """
 
     spec: str
@@ -59,12 +73,14 @@ class Asked(NamedTuple):
     output: str | None = None
     fix: bool = False
     yes: bool = False
+    also: Callable[[WSGIApplication], Also] = lambda _: Also()
 
 
 class _Result(NamedTuple):
     report: Report
     lines: dict[str, list[Line]]
     seconds: float
+    also: Also
 
     @property
     def added(self) -> dict[str, list[str]]:
@@ -108,7 +124,7 @@ def run(application: WSGIApplication, asked: Asked) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     text = _text(result, asked, terminal)
-    print(text.removesuffix(" Exit 1.") if asked.fix else text)
+    print((text.removesuffix(" Exit 1.") if asked.fix else text) + result.also.text(terminal))
     if asked.output is not None:
         print(f"Written: {asked.output}")
     if asked.fix and status:
@@ -134,15 +150,16 @@ def _check(application: WSGIApplication, asked: Asked) -> _Result:
         finally:
             if progress:
                 progress.clear()
+        also = asked.also(application)
     culprits = {finding.label: finding.layer for finding in (*report.findings, *report.notes)}
     lines = {label: lines_of(layer, module_of(asked.spec)) for label, layer in culprits.items()}
-    return _Result(report, lines, perf_counter() - started)
+    return _Result(report, lines, perf_counter() - started, also)
 
 
 def _formatted(result: _Result, asked: Asked) -> str:
     report, added = result.report, result.added
     if asked.format == "json":
-        return json.dumps(to_dict(report, added=added), indent=2)
+        return json.dumps({**to_dict(report, added=added), **result.also.data}, indent=2)
     if asked.format == "sarif":
         module = sys.modules.get(module_of(asked.spec))
         file = relative(getattr(module, "__file__", None) or "")
@@ -150,7 +167,7 @@ def _formatted(result: _Result, asked: Asked) -> str:
         return json.dumps(log, indent=2)
     if asked.format == "junit":
         return to_junit(report, spec=asked.spec, seconds=result.seconds)
-    return _text(result, asked, Terminal())
+    return _text(result, asked, Terminal()) + result.also.text(Terminal())
 
 
 def _text(result: _Result, asked: Asked, terminal: Terminal) -> str:
