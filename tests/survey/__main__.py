@@ -9,7 +9,7 @@ from pathlib import Path
 
 from freedom_middleware.terminal import Terminal, cut, padded
 
-from .install import install
+from .install import install, normal
 from .page import to_page, to_text
 from .results import Result, Survey
 from .run import run
@@ -20,8 +20,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "survey.md"
 
 ASK = """
 import importlib.metadata, json, sys
-names = {one.name.lower().replace("_", "-") for one in importlib.metadata.distributions()}
-print(json.dumps([sys.version.split()[0], sorted(names)]))
+names = [one.name for one in importlib.metadata.distributions()]
+print(json.dumps([sys.version.split()[0], names]))
 """
 
 
@@ -63,7 +63,8 @@ def parser():
 def made(options, terminal):
     """Install if asked, run what was chosen, and return the survey."""
     python, failed = install(options.install) if options.install else (sys.executable, {})
-    version, installed = json.loads(subprocess.check_output([python, "-c", ASK]))
+    version, names = json.loads(subprocess.check_output([python, "-c", ASK]))
+    installed = set(map(normal, names))
     chosen = [
         name
         for name, configuration in CONFIGURATIONS.items()
@@ -98,7 +99,7 @@ def made(options, terminal):
 
 def is_there(name, installed):
     distribution = CONFIGURATIONS[name].distribution
-    return distribution == "Python" or distribution.lower().replace("_", "-") in installed
+    return distribution == "Python" or normal(distribution) in installed
 
 
 if __name__ == "__main__":

@@ -90,11 +90,6 @@ def raygun(application):
     return Provider(application, "no key")
 
 
-@subject.of("raven", "2.0.6 in shape")
-def raven_shaped(application):
-    return neighbours.raven_shaped(application)
-
-
 @subject.of("appenlight-client", "AppenlightWSGIWrapper")
 def appenlight(application):
     import appenlight_client.client

@@ -99,7 +99,7 @@ def keystone(application):
     from keystonemiddleware.auth_token import AuthProtocol
 
     return AuthProtocol(
-        application, {"delay_auth_decision": True, "auth_uri": "http://localhost"}
+        application, {"delay_auth_decision": True, "www_authenticate_uri": "http://localhost"}
     )
 
 

@@ -1,5 +1,7 @@
 """What changes the body on its way: gzip, rewriters, injectors."""
 
+from pathlib import Path
+
 from .registry import Subject
 
 subject = Subject("Compression and rewriting")
@@ -36,34 +38,19 @@ def encodes_lazily(application):
     return compressing(application)
 
 
-@subject.of("repoze.xmliter", "lazy()")
-def xmliter(application):
-    from lxml import etree
-    from repoze.xmliter.decorator import lazy
-
-    @lazy(serializer=etree.tostring)
-    def parsed(body):
-        return etree.HTML(b"".join(body) or b"<html/>")
-
-    def layer(environ, start_response):
-        return parsed(application(environ, start_response))
-
-    return layer
-
-
-@subject.of("diazo", "XSLTMiddleware")
+@subject.of("diazo", "DiazoMiddleware")
 def diazo(application):
     from diazo.wsgi import DiazoMiddleware
 
-    with open("rules.xml", "w") as rules:
-        rules.write(
-            '<rules xmlns="http://namespaces.plone.org/diazo"><theme href="theme.html"/>'
-            '<replace css:theme="body" css:content="body"'
-            ' xmlns:css="http://namespaces.plone.org/diazo/css"/></rules>'
-        )
-    with open("theme.html", "w") as theme:
-        theme.write("<html><head></head><body></body></html>")
-    return DiazoMiddleware(application, {}, "rules.xml")
+    # By URL: a path is asked of the application too, or not, as a hash has it.
+    rules, theme = Path("rules.xml").absolute(), Path("theme.html").absolute()
+    rules.write_text(
+        f'<rules xmlns="http://namespaces.plone.org/diazo"><theme href="{theme.as_uri()}"/>'
+        '<replace css:theme="body" css:content="body"'
+        ' xmlns:css="http://namespaces.plone.org/diazo/css"/></rules>'
+    )
+    theme.write_text("<html><head></head><body></body></html>")
+    return DiazoMiddleware(application, {}, rules.as_uri(), read_network=True)
 
 
 @subject.of("fanstatic", "Fanstatic")

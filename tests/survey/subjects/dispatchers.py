@@ -56,7 +56,7 @@ def flask_wrapped(application):
     return site
 
 
-@subject.of("Flask", "a view that calls an application")
+@subject.of("Werkzeug", "Response.from_app in a view of Flask")
 def flask_view(application):
     from flask import Flask, request
     from werkzeug.wrappers import Response
@@ -101,7 +101,7 @@ def bottle_mount(application):
     return Sends(site, PATH_INFO="/inside/")
 
 
-@subject.of("bottle", "a view that calls an application")
+@subject.of("bottle", "an application as the body of a view")
 def bottle_view(application):
     import bottle
 
