@@ -34,12 +34,12 @@ def main(arguments=None):
         survey = Survey([Result(*pair) for pair in kept["results"]], kept["made"])
     else:
         survey = made(options, terminal)
-    print(to_text(survey, terminal))
     if options.json:
         kept = {"results": survey.results, "made": survey.made}
         Path(options.json).write_text(json.dumps(kept), "utf-8")
     if options.write:
         PAGE.write_text(to_page(survey), "utf-8")
+    print(to_text(survey, terminal))
     return 0 if survey.is_good else 1
 
 

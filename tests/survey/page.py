@@ -15,9 +15,10 @@ TEMPLATE = Path(__file__).with_name("page.md")
 def to_page(survey):
     """Return the page, as MyST."""
     made = survey.made
+    order = list(packages(survey.guilty))  # one package after the other
     rows = [
-        [f"{result.package}<br>`{way(result)}`", *map(mark, result.cells)]
-        for result in survey.guilty
+        [f"{result.package}<br>`{way(result)}`", *result.cells]
+        for result in sorted(survey.guilty, key=lambda result: order.index(result.package))
     ]
     clean = (
         f"{subject}\n: {', '.join(ways(list(results)))}.\n"
@@ -29,10 +30,10 @@ def to_page(survey):
         date=made["date"],
         python=made["python"],
         cases=made["cases"],
-        figures=table(["", ""], survey.figures),
+        figures=table(["measured", ""], survey.figures),
         guilty=table(["package, and how it is used", *COLUMNS], rows),
         clean="\n".join(clean).rstrip(),
-        rest="\n".join(sections(survey)).rstrip(),
+        rest="\n".join(filter(None, sections(survey))).rstrip(),
     )
     return page.rstrip() + "\n"
 
@@ -100,10 +101,6 @@ def faults(result):
         cases = [case for case, seen in result.truth.items() if seen == verdict]
         more = f" and {len(cases) - 4} more" if len(cases) > 4 else ""
         yield f"{verdict} in {', '.join(cases[:4])}{more}"
-
-
-def mark(word):
-    return word if word in ("ok", "n/a") else f"**{word}**"
 
 
 def plain(text):

@@ -13,7 +13,7 @@ from .subjects import CONFIGURATIONS
 
 ROOT = Path(__file__).parents[2]
 JOBS = 2
-SECONDS = 90
+SECONDS = 180
 """For one configuration; most take two."""
 
 QUIET = {
