@@ -17,7 +17,7 @@ def to_page(survey):
     made = survey.made
     order = list(packages(survey.guilty))  # one package after the other
     rows = [
-        [f"{result.package}<br>`{way(result)}`", *result.cells]
+        [result.package, f"`{way(result)}`", in_words(result)]
         for result in sorted(survey.guilty, key=lambda result: order.index(result.package))
     ]
     clean = (
@@ -31,7 +31,7 @@ def to_page(survey):
         python=made["python"],
         cases=made["cases"],
         figures=table(["measured", ""], survey.figures),
-        guilty=table(["package, and how it is used", *COLUMNS], rows),
+        guilty=table(["package", "how it is used", "what it does"], rows),
         clean="\n".join(clean).rstrip(),
         rest="\n".join(filter(None, sections(survey))).rstrip(),
     )
@@ -43,7 +43,7 @@ def sections(survey):
     yield listed(
         "What the check misses",
         "At fault, and not named among innocent layers.",
-        [(shown(result), ", ".join(faults(result))) for result in survey.misses],
+        [(shown(result), in_words(result)) for result in survey.misses],
     )
     yield listed(
         "False alarms",
@@ -95,12 +95,9 @@ def ways(results):
         yield f"{package} ({', '.join(used)})"
 
 
-def faults(result):
-    bad = {verdict for verdict in result.truth.values() if verdict not in ("once", "")}
-    for verdict in sorted(bad):
-        cases = [case for case, seen in result.truth.items() if seen == verdict]
-        more = f" and {len(cases) - 4} more" if len(cases) > 4 else ""
-        yield f"{verdict} in {', '.join(cases[:4])}{more}"
+def in_words(result):
+    """Return what one does that is at fault, and where."""
+    return "; ".join(f"{word} {', '.join(columns)}" for word, columns in result.faults)
 
 
 def plain(text):

@@ -92,6 +92,17 @@ class Result(NamedTuple):
         return WORDS[worst]
 
     @property
+    def faults(self):
+        """For each verdict that is one, the worst first, in which columns it was seen."""
+        seen = [(verdict, CASES[name].column) for name, verdict in self.truth.items()]
+        called = {column for verdict, column in seen if verdict}
+        for fault in VERDICTS[:-1]:
+            columns = {column for verdict, column in seen if verdict == fault}
+            if columns:
+                told = [column for column in COLUMNS if column in columns]
+                yield WORDS[fault], ["always"] if columns == called else told
+
+    @property
     def cells(self):
         return [self.cell(column) for column in COLUMNS]
 
