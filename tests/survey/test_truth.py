@@ -80,6 +80,7 @@ class TestFindOut:
             assert bad(find_out(in_cycle, CloseGuard, collect)) == set()
         finally:
             gc.enable()
+            collect()
 
     def test_a_body_that_is_discarded_rightly_is_no_fault(self):
         from paste.cascade import Cascade
