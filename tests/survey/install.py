@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 PACKAGES = Path(__file__).with_name("packages.txt")
-SECONDS = 300
+SECONDS = 600
 """For one package."""
 
 

@@ -60,6 +60,11 @@ def sections(survey):
         "It saw nothing to judge there, so that its silence is not innocence.",
         [(shown(result), "") for result in survey.not_looked_at],
     )
+    yield listed(
+        "Where a response never ended",
+        "The package waits for ever in this case, and nothing was tried after it.",
+        [(shown(result), result.found["stuck"]) for result in survey.stuck],
+    )
     made = survey.made
     yield listed(
         "What could not be measured",

@@ -146,6 +146,10 @@ class Survey(NamedTuple):
         return [result for result in self.clean if not result.is_looked_at]
 
     @property
+    def stuck(self):
+        return [result for result in self.measured if result.found.get("stuck")]
+
+    @property
     def figures(self):
         """The measure, as pairs of words and figures."""
         guilty, clean = len(self.guilty), len(self.clean)

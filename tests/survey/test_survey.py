@@ -129,7 +129,7 @@ class TestPage:
         page = to_page(
             survey(
                 result(ELASTIC, LOST, guarded=LOST),
-                result(PROXY_FIX, alone=[FINDING], driven=False),
+                result(PROXY_FIX, alone=[FINDING], driven=False, stuck="left Own"),
                 Result("Paste: lint", {"error": "ImportError: x (/opt/lib/python/x.py)"}),
                 failed={"wsgi-kerberos": "no krb5"},
             )
@@ -138,6 +138,7 @@ class TestPage:
         assert "- elastic-apm 1.0, `ElasticAPM`: `LOST HEAD`\n" in page
         assert "- elastic-apm 1.0, `ElasticAPM`: `HEAD: lost, page HEAD: lost`\n" in page
         assert "- Werkzeug 1.0, `ProxyFix`: `close-lost ProxyFix in whole`\n" in page
+        assert "tried after it.\n\n- Werkzeug 1.0, `ProxyFix`: `left Own`\n" in page
         assert "- wsgi-kerberos: `could not be installed: no krb5`\n" in page
         assert "- Paste, `lint`: `ImportError: x`\n" in page
         assert "its silence is not innocence.\n\n- Werkzeug 1.0, `ProxyFix`\n" in page

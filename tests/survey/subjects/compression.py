@@ -12,30 +12,19 @@ subject.wraps("Paste", "paste.pony:PonyMiddleware")
 subject.wraps("Paste", "paste.cowbell:MoreCowbell")
 
 
-@subject.of("WebOb", "wsgify.middleware that compresses")
-def encodes(application):
-    from webob.dec import wsgify
+for how in ("", " lazily"):
 
-    @wsgify.middleware
-    def compressing(request, application):
-        response = request.get_response(application)
-        response.encode_content("gzip", lazy=False)
-        return response
+    @subject.of("WebOb", f"wsgify.middleware that compresses{how}")
+    def encodes(application, lazy=bool(how)):
+        from webob.dec import wsgify
 
-    return compressing(application)
+        @wsgify.middleware
+        def compressing(request, application):
+            response = request.get_response(application)
+            response.encode_content("gzip", lazy=lazy)
+            return response
 
-
-@subject.of("WebOb", "wsgify.middleware that compresses lazily")
-def encodes_lazily(application):
-    from webob.dec import wsgify
-
-    @wsgify.middleware
-    def compressing(request, application):
-        response = request.get_response(application)
-        response.encode_content("gzip", lazy=True)
-        return response
-
-    return compressing(application)
+        return compressing(application)
 
 
 @subject.of("diazo", "DiazoMiddleware")
