@@ -568,7 +568,7 @@ class TestCheck:
             (["--format", "json"], '{\n  "layers": ['),
             (["--format", "sarif"], '{\n  "$schema": '),
             (["--format", "junit"], "<?xml version="),
-            (["--format", "text"], "1 layer, 24 scenarios"),
+            (["--format", "text"], "1 layer, 40 scenarios"),
         ],
         ids=str,
     )
@@ -585,14 +585,14 @@ class TestCheck:
             ("leaks.xml", [], "<?xml version="),
             ("leaks.json", [], '{\n  "layers": ['),
             ("leaks", ["--format", "junit"], "<?xml version="),
-            ("leaks.txt", [], "1 layer, 24 scenarios"),
+            ("leaks.txt", [], "1 layer, 40 scenarios"),
         ],
     )
     def test_a_file_is_written_and_the_text_printed(self, project, name, arguments, starts):
         checked = run("check", "leaking", "--output", name, *arguments)
 
         assert (project / name).read_text().startswith(starts)
-        assert checked.stdout.startswith("1 layer, 24 scenarios")
+        assert checked.stdout.startswith("1 layer, 40 scenarios")
         assert checked.stdout.endswith(f"Written: {name}\n")
         assert checked.returncode == 1
 
@@ -867,7 +867,7 @@ class TestProgress:
         first, *_, last = said.split("\r\x1b[2K")
         assert "slow #2" in said
         assert "[#" in said
-        assert last.startswith("2 layers, 24 scenarios")
+        assert last.startswith("2 layers, 40 scenarios")
         assert first == ""
 
     def test_nobody_else_does(self):

@@ -22,7 +22,7 @@ from .checking import check
 from .connections import held_elsewhere
 from .fix import Unfit, propose, prove, write
 from .junit import to_junit
-from .report import BEYOND, WIDTH, to_dict, to_text
+from .report import BEYOND, WIDTH, to_dict, to_text, written
 from .sarif import to_sarif
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _fix(result: _Result, asked: Asked, terminal: Terminal) -> int:
     chosen: list[Line] = []
     left = _kinds(to_dict(result.report))
     for label, findings in result.report.culprits.items():
-        name = label.partition(" #")[0].partition(" with ")[0]
+        name = written(label).partition(" patched by ")[0]
         there = f"Write there: {name}(CloseGuard(application))"
         ids = dict.fromkeys(finding.id for finding in findings)
         if BEYOND.issuperset(ids):

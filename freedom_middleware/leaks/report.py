@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..terminal import Terminal
     from .checking import Report
 
-__all__ = ["BEYOND", "to_dict", "to_text"]
+__all__ = ["BEYOND", "to_dict", "to_text", "written"]
 
 WIDTH = 80
 
@@ -244,7 +244,7 @@ def _advice(
         text = "CloseGuard cannot repair it: that has to be done in the layer."
         yield from _indented(terminal, text, width, "  ")
     else:
-        name, _, patcher = _written(findings[0].label).partition(" patched by ")
+        name, _, patcher = written(findings[0].label).partition(" patched by ")
         if patcher:
             text = (
                 f"Fix:  keep {printable(patcher)} from patching {printable(name)}, and put its"
@@ -259,6 +259,6 @@ def _advice(
     yield from (f"  Help: freedom-middleware help {fault}" for fault in faults)
 
 
-def _written(label: str) -> str:
+def written(label: str) -> str:
     """Return a layer's name as it stands in code, without what the check added to it."""
     return label.partition(" #")[0].partition(" with ")[0]
