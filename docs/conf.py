@@ -39,8 +39,10 @@ nitpick_ignore = [
     # A NamedTuple keeps the annotations of its fields as text, and knows no module for it.
     ("py:class", "WSGIApplication"),
     ("py:class", "Environ"),
+    ("py:class", "Path"),
     # Of a dataclass too; and a text is cut at its commas.
     ("py:class", "dict[str"),
+    ("py:class", "collections.abc.Callable[[]"),
     # What a guarded body looks like from inside, for type checkers only.
     ("py:class", "freedom_middleware.dropped.Claim"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from .errors import ApplicationTypeError, OptionError
+from .places import behind
 from .targets import is_async, kind_of, name_of, takes
 
 TYPE_CHECKING = False
@@ -249,9 +250,9 @@ class Application:
         """Name what the adapted application is made of (see :mod:`freedom_middleware.tree`)."""
         from .tree import children_of
 
-        wsgi: Any = self.wsgi
+        wsgi: Any = behind(self.wsgi)
         if self._kind == "lazy":
-            wsgi = wsgi.wsgi_adapts
+            wsgi = behind(wsgi.wsgi_adapts)
             if wsgi is None:
                 return ()
         children = children_of(wsgi)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn, SupportsIndex
 
-    from .dropped import Ledger, Thread
+    from .dropped import Thread
+    from .ledger import Ledger
     from .wsgi import Body, Environ
 
 __all__ = ["GuardedBody", "GuardedClose", "close_body", "guard_file"]

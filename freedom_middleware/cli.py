@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from importlib.metadata import version
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
-from .errors import FreedomError
+from .errors import FreedomError, OptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 1 (findings) or 2 (usage)."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parse(parser, arguments)
     # An import string means the project that one stands in, as it does for python -m.
     sys.path.insert(0, os.getcwd())
     signal.signal(signal.SIGTERM, _stop)
@@ -42,6 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(file=sys.stderr)  # after the terminal's own ^C
         return 0
     return status
+
+
+def _parse(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    options, left = parser.parse_known_args(arguments)
+    if "url" in options and options.spec is None and len(left) == 1 and left[0][:1] != "-":
+        # Where an option stands between them, argparse has taken SPEC for the URL.
+        options.spec, options.url, left = options.url, left[0], []
+    if left:
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    return options
 
 
 class _Parser(argparse.ArgumentParser):
@@ -132,8 +145,58 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--guarded", action="store_true", help="put CloseGuard inside each layer first"
     )
-    _add_json(check)
+    check.add_argument(
+        "--format",
+        choices=("text", "json", "sarif", "junit"),
+        help="how to say what was found (default: as FILE is called, else text)",
+    )
+    check.add_argument(
+        "--output", metavar="FILE", help="write the format to a file, and print the text"
+    )
+    check.add_argument(
+        "--fix",
+        action="store_true",
+        help="propose where to put CloseGuard, as a diff that was checked",
+    )
+    check.add_argument("--yes", action="store_true", help="with --fix: write it")
+    check.add_argument("--json", action="store_true", help="short for --format json")
     check.set_defaults(run=_check)
+
+    help_ = commands.add_parser(
+        "help",
+        help="explain a finding",
+        description="Explain a kind of finding: what it means, what it costs, how to fix it in"
+        " the layer, and how to guard it. Without a name: list them.",
+    )
+    help_.add_argument("finding", nargs="?", metavar="FINDING", help="such as close-lost")
+    help_.set_defaults(run=_help)
+
+    project = commands.add_parser(
+        "startproject",
+        help="make a Freedom project whose application is composed",
+        description="Make a project as the framework's own startproject does, with an"
+        " application that is guarded and ready for mounts.",
+    )
+    project.add_argument("name", metavar="NAME", help="the name of the project")
+    project.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        help="a folder that exists, to put it into (default: a new one called NAME)",
+    )
+    project.set_defaults(run=_startproject)
+
+    adopt = commands.add_parser(
+        "adopt",
+        help="guard an existing Freedom project, and make it ready for mounts",
+        description="Show how a project's wsgi.py is to be changed, and change it when you"
+        " agree. A file that is not understood is left as it is.",
+    )
+    adopt.add_argument(
+        "file", metavar="FILE", nargs="?", help="the wsgi.py (default: the one below here)"
+    )
+    adopt.add_argument("--yes", action="store_true", help="change it without asking")
+    adopt.set_defaults(run=_adopt)
 
     demo = commands.add_parser(
         "demo",
@@ -154,8 +217,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_spec(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "spec",
+        nargs="?",
         metavar="SPEC",
-        help="pkg.mod (its 'application'), pkg.mod:attribute or 'pkg.mod:factory()'",
+        help="pkg.mod (its 'application'), pkg.mod:attribute or 'pkg.mod:factory()';"
+        " by default what the working directory holds",
     )
 
 
@@ -203,13 +268,13 @@ def _serve(options: argparse.Namespace) -> int:
         "threads": options.threads,
     }
     run = reloading if options.reload else serve
-    return run(options.spec, **arguments)
+    return run(_spec(options), **arguments)
 
 
 def _routes(options: argparse.Namespace) -> int:
     from .routes import to_dict, to_text
 
-    application = _load(options.spec)
+    application = _load(_spec(options))
     _print(
         options, lambda: to_dict(application), lambda terminal: to_text(application, terminal)
     )
@@ -217,35 +282,102 @@ def _routes(options: argparse.Namespace) -> int:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    from .dispatch.explain import explain
+    from .dispatch.explaining import explain
 
+    if options.spec is None and not options.url.startswith(("/", "http://", "https://")):
+        raise OptionError(
+            f"explain must have a URL after SPEC, got {options.url!r} alone, which is none:"
+            " a URL starts with '/', 'http://' or 'https://'"
+        )
     explanation = explain(
-        _load(options.spec), options.url, method=options.method, headers=options.headers
+        _load(_spec(options)), options.url, method=options.method, headers=options.headers
     )
     _print(options, explanation.to_dict, explanation.text)
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
-    from contextlib import redirect_stdout
+    from functools import partial
 
+    from .freedom import checks
     from .guard import CloseGuard
-    from .leaks.checking import check
-    from .leaks.report import to_dict, to_text
+    from .leaks.command import Also, Asked, format_of, run
 
-    application = _load(options.spec)
-    with redirect_stdout(sys.stderr):  # what the layers print is no part of ours
-        report = check(
-            application,
-            paths=options.paths or ["/"],
-            inside=CloseGuard if options.guarded else None,
+    def also(application: WSGIApplication) -> Also:
+        problems = checks.of_process(application)
+        return Also(
+            {"system_checks": [problem._asdict() for problem in problems]},
+            partial(checks.to_text, problems),
         )
-    _print(
-        options,
-        lambda: to_dict(report),
-        lambda terminal: to_text(report, terminal, spec=options.spec, guarded=options.guarded),
+
+    spec = _spec(options)
+    asked = Asked(
+        spec,
+        paths=options.paths or ["/"],
+        inside=CloseGuard if options.guarded else None,
+        format="json" if options.json else format_of(options.format, options.output),
+        output=options.output,
+        fix=options.fix,
+        yes=options.yes,
+        also=also,
     )
-    return 1 if report.findings else 0
+    return run(_load(spec), asked)
+
+
+def _help(options: argparse.Namespace) -> int:
+    from .leaks.help import list_pages, show_page
+    from .terminal import Terminal
+
+    terminal = Terminal.of(sys.stdout)
+    print(show_page(options.finding, terminal) if options.finding else list_pages(terminal))
+    return 0
+
+
+def _spec(options: argparse.Namespace) -> str:
+    """Return the import string that was given, or the one that the folder stands for."""
+    if options.spec:
+        return str(options.spec)
+    from pathlib import Path
+
+    from .project import find
+
+    found = find(Path.cwd())
+    print(f"{found.spec} ({found.reason})", file=sys.stderr)
+    return found.spec
+
+
+def _startproject(options: argparse.Namespace) -> int:
+    from .freedom.startproject import startproject
+
+    # The framework refuses the name of whatever can be imported, which our folder here is.
+    sys.path[:] = [path for path in sys.path if path != os.getcwd()]
+    folder = startproject(options.name, options.folder)
+    print(f"{folder / options.name / 'wsgi.py'}: the application, ready for mounts. Next:\n")
+    if folder.resolve() != folder.cwd():
+        print(f"  cd {shlex.quote(str(folder))}")
+    print("  python manage.py migrate\n  python manage.py runserver")
+    return 0
+
+
+def _adopt(options: argparse.Namespace) -> int:
+    from .freedom.adopt import adopt, diff, find_wsgi, write
+
+    change = adopt(options.file or find_wsgi())
+    if change.old == change.new:
+        print(f"{change.path}: has a CloseGuard already; nothing to do")
+        return 0
+    print(diff(change))
+    if not options.yes:
+        if not sys.stdin.isatty():
+            print("Nothing was changed: --yes changes it.", file=sys.stderr)
+            return 1
+        print("Change it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            print("Nothing was changed.", file=sys.stderr)
+            return 1
+    write(change)
+    print(f"{change.path}: changed. Mounts go into the braces: {{'/shop': 'shop:app'}}")
+    return 0
 
 
 def _load(spec: str) -> WSGIApplication:

@@ -20,9 +20,10 @@ from .tree import walk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .tree import Node
     from .wsgi import WSGIApplication
 
-__all__ = ["Collision", "collisions"]
+__all__ = ["Collision", "collisions", "is_site", "owner_of", "placed"]
 
 
 class Collision(NamedTuple):
@@ -105,8 +106,8 @@ class _Claim(NamedTuple):
         return f"{self.prefix or '/'} ({self.framework})"
 
 
-def _claims(application: WSGIApplication) -> list[_Claim]:
-    claims: dict[tuple[int, str, tuple[str, ...]], list[_Claim]] = {}
+def placed(application: WSGIApplication) -> Iterator[tuple[str, tuple[str, ...], Node]]:
+    """Yield all that *application* is made of, with the prefix and the hosts of each."""
     above: list[tuple[Any, str, tuple[str, ...]]] = []  # who is entered, and where that is
     for node in walk(application):
         del above[node.depth :]
@@ -119,7 +120,13 @@ def _claims(application: WSGIApplication) -> list[_Claim]:
             if hasattr(parent, "hosts"):
                 hosts += (re.sub(r":\d+$", "", node.label),)
         above.append((getattr(node.application, "wsgi", node.application), prefix, hosts))
-        owner = _owner(node.application)
+        yield prefix, hosts, node
+
+
+def _claims(application: WSGIApplication) -> list[_Claim]:
+    claims: dict[tuple[int, str, tuple[str, ...]], list[_Claim]] = {}
+    for prefix, hosts, node in placed(application):
+        owner = owner_of(node.application)
         # An adapter and what it adapts are one.
         claims[id(owner), prefix, hosts] = [
             _Claim(owner, framework, prefix, hosts, *cookie, _fix(how, prefix, cookie))
@@ -128,7 +135,7 @@ def _claims(application: WSGIApplication) -> list[_Claim]:
     return [claim for made in claims.values() for claim in made]
 
 
-def _owner(application: Any) -> Any:
+def owner_of(application: Any) -> Any:
     """Return the framework's own object behind *application*."""
     application = getattr(application, "wsgi", application)
     application = getattr(application, "wsgi_adapts", application)
@@ -160,7 +167,7 @@ def _cookies_of(owner: Any) -> Iterator[tuple[str, _Cookie, str]]:
                 "set SESSION_COOKIE_NAME = {}",
             )
     for package, name in (("freedom", "Freedom"), ("django", "Django")):
-        if _is(owner, f"{package}.core.handlers.wsgi", "WSGIHandler"):
+        if is_site(owner, package):
             yield from _cookies_of_site(package, name)
     if _is(owner, "pyramid.router", "Router"):
         interfaces = sys.modules["pyramid.interfaces"]
@@ -216,6 +223,11 @@ def _cookies_of_site(package: str, framework: str) -> Iterator[tuple[str, _Cooki
                 ),
                 f"set {what}_COOKIE_NAME = {{}}",
             )
+
+
+def is_site(owner: object, package: str) -> bool:
+    """Say whether *owner* is a site of the framework that is called *package*."""
+    return _is(owner, f"{package}.core.handlers.wsgi", "WSGIHandler")
 
 
 def _names(path: str, module: str, name: str) -> bool:

@@ -3,10 +3,10 @@
 A body may be dropped anywhere: at the end of a loop, inside another request, by the
 garbage collector on a thread that never saw the response.  What ``close()`` runs is the
 framework's: it may take locks, and it hands back the connections *of the thread it runs
-on*.  So there are three rules for this file.
+on*.  So there are four rules for this file.
 
 Rule 1: in a finalizer, foreign code runs only where an explicit ``close()`` could stand
-as well: on the thread that opened the body, outside any collection, with no later
+as well: on the thread that opened the body, outside its collections, with no later
 response on that thread that could lose its connections.  Anything else is put in
 ``waiting``, and closed between two requests.
 
@@ -15,6 +15,8 @@ all it needs.
 
 Rule 3: identities are objects.  ``get_ident()`` is given to the next thread at once, and
 greenlets share it.
+
+Rule 4: a request looks at a few of those that wait, however many do.
 """
 
 from __future__ import annotations
@@ -23,19 +25,19 @@ import atexit
 import gc
 import os
 import sys
-from _thread import allocate_lock, get_ident
+from _thread import get_ident
 from collections import deque
 from time import monotonic
 
-from .environ import CHECKING, request_line
+from . import ledger
+from .environ import CHECKING, MOUNTED, request_line, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import CodeType, FrameType
     from typing import Any, Protocol
 
-    from .findings import Finding
+    from .ledger import Ledger
     from .wsgi import Environ
 
     class Claim(Protocol):
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Drop",
-    "Ledger",
     "Thread",
     "collecting_here",
     "dropped",
@@ -62,22 +63,49 @@ __all__ = [
 ]
 
 MOST_AT_ONCE = 16
-"""How many waiting bodies one request closes or reports, at the most."""
+"""How many waiting bodies one request closes or reports, at the most.
+
+It looks at no more threads than that for which bodies wait.
+"""
 
 OVERDUE_SECONDS = 30.0
 """How long a body waits for its own thread before any thread may close it."""
 
 
 class Thread:
-    """A thread, or a greenlet, on which bodies are opened."""
+    """A thread, or a greenlet, on which bodies are opened, and the drops that wait for it."""
 
-    __slots__ = ("alive", "process", "serial", "settling")
+    __slots__ = ("alive", "announced", "drops", "process", "serial", "settling")
 
     def __init__(self, process: object) -> None:
         self.process = process
         self.alive = True
         self.serial = 0
         self.settling = False
+        self.drops: deque[Drop] = deque()
+        self.announced = False
+
+    def announce(self) -> None:
+        """Have every thread know that something waits here; also called in finalizers."""
+        if not self.announced:
+            self.announced = True
+            waiting.append(self)
+
+    def settle(self, thread: Thread | None, most: int) -> int:
+        """Settle those of the drops here that *thread* may; return how many.
+
+        The oldest comes first, so where it is not due none is.
+        """
+        settled = 0
+        for _ in range(min(len(self.drops), most)):
+            try:
+                if self.drops[0].due(thread) is None:
+                    break
+                drop = self.drops.popleft()
+            except IndexError:  # another thread was faster
+                break
+            settled += drop.settle(thread)
+        return settled
 
 
 class _Life:
@@ -92,57 +120,6 @@ class _Life:
         self._thread.alive = False
 
 
-class Ledger:
-    """What one guard repaired, and whom it tells.
-
-    Attributes:
-        repair: Whether dropped bodies are closed, or only reported.
-        on_leak: Called with a Finding, once per place; what it raises is logged.
-        closed, late, elsewhere, left: How many bodies were closed where they were dropped,
-            later on their own thread, later by another thread, or not at all.
-    """
-
-    __slots__ = ("_told", "closed", "elsewhere", "late", "left", "on_leak", "repair")
-
-    def __init__(self, *, repair: bool, on_leak: Callable[[Finding], object] | None) -> None:
-        self.repair = repair
-        self.on_leak = on_leak
-        self.closed = self.late = self.elsewhere = self.left = 0
-        self._told: set[tuple[str, str, str]] = set()
-
-    def count(self, repair: str) -> None:
-        """Add one body to the figure for *repair*."""
-        name = repair or "left"
-        with _counting:
-            setattr(self, name, getattr(self, name) + 1)
-
-    def tell(self, finding: Finding, filename: str, line: int) -> None:
-        """Report *finding*, unless its place has been reported before."""
-        place = (finding.id, finding.where, finding.repair)
-        with _counting:
-            if place in self._told:
-                return
-            self._told.add(place)
-        import logging
-        import warnings
-
-        from .errors import UnclosedBodyWarning
-
-        logger = logging.getLogger("freedom_middleware.leaks")
-        logger.warning("%s (reported once for this place)", finding)
-        try:
-            warnings.warn_explicit(UnclosedBodyWarning(str(finding)), None, filename, line)
-        except UnclosedBodyWarning as warning:
-            # Warnings are errors here: this must fail a test run, and not the innocent
-            # request that happens to be on this thread.
-            _Unraisable(warning)
-        if self.on_leak is not None:
-            try:
-                self.on_leak(finding)
-            except Exception:
-                logger.exception("on_leak raised for: %s", finding)
-
-
 def _without_frames(error: Exception) -> Exception:
     # A traceback holds frames, these their callers, and they what these opened: other bodies.
     chain: list[BaseException | None] = [error]
@@ -152,16 +129,6 @@ def _without_frames(error: Exception) -> Exception:
             link.__traceback__ = None
             chain += link.__cause__, link.__context__
     return error
-
-
-class _Unraisable:
-    """Raises when it dies: the only way from Python code to ``sys.unraisablehook``."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-
-    def __del__(self) -> None:
-        raise self._error
 
 
 class Drop:
@@ -175,12 +142,14 @@ class Drop:
         "_since",
         "_taken",
         "error",
+        "id",
         "repair",
         "thread",
     )
 
     def __init__(self, claim: Claim, place: tuple[str, int] | None) -> None:
         self.thread = claim._thread
+        self.id = "close-lost"
         self.repair = ""
         self.error: Exception | None = None
         self._pending = claim._pending
@@ -189,6 +158,12 @@ class Drop:
         self._place = place
         self._since = monotonic()
         self._taken = False
+
+    def wait(self) -> None:
+        """Wait for the thread that may close the body, or for any if there is but to report."""
+        thread = self.thread if self._pending else _anybody
+        thread.drops.append(self)
+        thread.announce()
 
     def due(self, thread: Thread | None) -> str | None:
         """Say as what *thread* may close the body: None while it is not its turn.
@@ -226,12 +201,12 @@ class Drop:
                 self.close(repair)
         finally:
             if self._pending:
-                waiting.append(self)
+                self.wait()
             elif self._taken:  # else it was closed after all, by another finalizer
                 try:
                     self.report()
                 except Exception as error:  # noqa: BLE001 - no request fails for it
-                    _Unraisable(error)
+                    ledger.unraisable(error)
         return not self._pending
 
     def report(self) -> None:
@@ -240,29 +215,29 @@ class Drop:
             return
         from .findings import Finding
 
-        filename, line = self._place or ("", 0)
-        where = f"{filename}:{line}" if self._place else ""
+        where = "{}:{}".format(*self._place) if self._place else ""
         request = request_line(self._environ)
-        finding = Finding("close-lost", request, where, self.repair, self.error)
-        self._ledger.count(self.repair)
-        self._ledger.tell(finding, filename, line)
+        finding = Finding(self.id, request, where, self.repair, self.error)
+        self._ledger.record(finding, text(self._environ.get(MOUNTED, "")), self._place)
 
 
-waiting: deque[Drop] = deque()
-"""Drops that are yet to be closed, or only to be reported."""
+waiting: deque[Thread] = deque()
+"""The threads for which a drop waits: each once, and perhaps one for which none does."""
 
 guarded_calls: set[CodeType] = set()
 """The code of every function that calls an application under guard."""
 
-# A thread's own storage; made at the first request, since gevent may have patched
-# threading after this module was imported.  None has no attribute ``thread`` either.
+# A thread's own storage, and who it is from: made at the first request, and again when
+# gevent has patched threading since.  None has no attribute ``thread`` either.
 here: Any = None
-_made: dict[str, Any] = {}
-
-# Held where reports are counted, never in a finalizer nor where nothing was dropped.
-_counting = allocate_lock()
+threading: Any = None
+_made: dict[Any, Any] = {}
 
 _process = object()
+
+# Any thread may report what has been closed.
+_anybody = Thread(_process)
+
 _collecting = False
 _collector = 0
 _started = False
@@ -282,17 +257,28 @@ def start() -> None:
 
 def enter() -> Thread:
     """Return the thread that is running, on its first guarded response or later."""
-    global here
-    if here is None:
+    global here, threading
+    if not _storage_is_right():
         import threading
 
-        here = _made.setdefault("here", threading.local())
+        # One for all threads that come here at once.  Whoever had an older one is no
+        # thread any more, but a number of greenlets.
+        storage = _made.setdefault(threading.local, threading.local())
+        for kind in list(_made):
+            if kind is not type(storage):
+                _made.pop(kind, None)
+        here = storage
     try:
         thread: Thread = here.thread
     except AttributeError:
         thread = here.thread = Thread(_process)
         here.life = _Life(thread)
     return thread
+
+
+def _storage_is_right() -> bool:
+    """Say whether threads are what they were when ``here`` was made: gevent changes that."""
+    return here is not None and type(here) is threading.local
 
 
 def dropped(claim: Claim) -> None:
@@ -303,31 +289,34 @@ def dropped(claim: Claim) -> None:
     thread = claim._thread
     if thread.process is not _process or sys.is_finalizing():
         return  # the body of a parent process, or too late to run anything
-    collected = _collecting or _watch_collector not in getattr(gc, "callbacks", ())
+    # A collection on another thread is no concern of this one, which let go by itself.
+    collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
     frame = sys._getframe(1).f_back  # None where no Python code runs: a server written in C
     known = None if collected else frame
     drop = Drop(claim, known and (known.f_code.co_filename, known.f_lineno))
     if (
         not collected
         and getattr(here, "thread", None) is thread
+        and _storage_is_right()
         and thread.serial == claim._serial
         and not _inside_a_call(frame)
     ):
         try:
             drop.close("closed")
         finally:
-            waiting.append(drop)
+            drop.wait()
     else:
-        waiting.append(drop)
+        drop.wait()
 
 
 def raced(claim: Claim) -> None:
-    """Report a body that was closed while another thread was executing it."""
-    if CHECKING in claim._environ:
-        return
-    from .findings import Finding
+    """Have it reported that a body was closed while another thread was executing it.
 
-    claim._ledger.tell(Finding("close-raced", request_line(claim._environ)), "", 0)
+    Not here: whoever closes may be a finalizer.
+    """
+    drop = Drop(claim, None)
+    drop.id, drop._pending, drop._taken = "close-raced", [], True
+    drop.wait()
 
 
 def settle() -> None:
@@ -340,19 +329,30 @@ def settle() -> None:
         return
     thread.settling = True
     try:
-        settled = 0
-        # All are looked at: two threads that looked at a few each, and put back what is not
-        # theirs, could show one another the wrong ones forever.
-        for _ in range(len(waiting)):
-            try:
-                drop = waiting.popleft()
-            except IndexError:  # another thread was faster
-                return
-            settled += drop.settle(thread)
+        settled = thread.settle(thread, MOST_AT_ONCE)
+        # Its own were looked at first.  Two threads that only took turns at a common queue
+        # could show one another the wrong ones forever.
+        for _ in range(min(len(waiting), MOST_AT_ONCE)):
             if settled == MOST_AT_ONCE:
                 return
+            settled += _settle_next(thread, MOST_AT_ONCE - settled)
     finally:
         thread.settling = False
+
+
+def _settle_next(thread: Thread | None, most: int) -> int:
+    """Settle what *thread* may of what waits for the thread that was announced first."""
+    try:
+        waiting[0].announced = False  # first: if this is interrupted, it can be announced anew
+        owner = waiting.popleft()
+    except IndexError:  # another thread was faster
+        return 0
+    owner.announced = False
+    try:
+        return owner.settle(thread, most)
+    finally:
+        if owner.drops:
+            owner.announce()
 
 
 def _inside_a_call(frame: FrameType | None) -> bool:
@@ -385,13 +385,14 @@ def collecting_here() -> bool:
 
 def _forget() -> None:
     """Start afresh in a forked child: what the parent opened is the parent's to close."""
-    global here, _collecting, _counting, _process
+    global here, _anybody, _collecting, _process
     here = None
-    _counting = allocate_lock()  # a thread of the parent may have held it
     _collecting = False  # on a thread that this process does not have
     _made.clear()
     waiting.clear()
     _process = object()
+    _anybody = Thread(_process)
+    ledger.forget()
 
 
 def _finish() -> None:
@@ -404,7 +405,7 @@ def _finish() -> None:
     stopped: BaseException | None = None
     while waiting:
         try:
-            waiting.popleft().settle(None)
+            _settle_next(None, sys.maxsize)
         except BaseException as error:  # noqa: BLE001 - raised once all are closed
             stopped = error
     if stopped is not None:

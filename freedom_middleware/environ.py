@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHECKING",
+    "MOUNTED",
     "is_token",
     "keep_query",
     "native",
@@ -32,6 +33,9 @@ _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 
 CHECKING = "freedom_middleware.checking"
 """In the environ of requests that a check sends: what goes wrong then is nobody's leak."""
+
+MOUNTED = "freedom_middleware.mounted"
+"""The environ key that holds where the chosen application is mounted: its SCRIPT_NAME."""
 
 # What may stand in the name of a method or of a header, beside letters and digits.
 _TOKEN_MARKS = frozenset("!#$%&'*+-.^_`|~")

@@ -7,6 +7,7 @@ says ``<thing> must <rule>, got <repr>`` and what to do about it.
 from __future__ import annotations
 
 __all__ = [
+    "AdoptError",
     "ApplicationError",
     "ApplicationTypeError",
     "FreedomError",
@@ -17,6 +18,7 @@ __all__ = [
     "MountWarning",
     "OptionError",
     "PredicateError",
+    "ProjectError",
     "ServeError",
     "SettingsConflict",
     "SettingsError",
@@ -33,6 +35,10 @@ class FreedomError(Exception):
 
 class OptionError(FreedomError, ValueError):
     """An option of a class or a command is not one of those it can take."""
+
+
+class AdoptError(FreedomError, ValueError):
+    """A ``wsgi.py`` cannot be changed as asked, and is left as it is."""
 
 
 class ApplicationError(FreedomError, ImportError):
@@ -73,6 +79,10 @@ class HostError(TableError):
 
 class PredicateError(FreedomError, ValueError):
     """What a predicate is made of breaks its rule, so that it could never be true."""
+
+
+class ProjectError(FreedomError, LookupError):
+    """A folder holds no application, or more than one, and none was named."""
 
 
 class InputError(FreedomError, RuntimeError):

@@ -1,10 +1,11 @@
-"""What went wrong with a response: one record, shared by the guard, the check and the tests."""
+"""What went wrong with a response: the records that the guard, the check and tests share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Finding", "LayerFinding"]
+__all__ = ["Finding", "LayerFinding", "LeakCount"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,31 @@ class Finding:
         return f"response body of {self.request} was never closed: {place}; {repair}{error}"
 
 
+class LeakCount(NamedTuple):
+    """How often the same thing went wrong, in one process.
+
+    Attributes:
+        mount: Where the application is mounted (``"/shop"``), or ``""``: what a
+            :class:`~freedom_middleware.Mount` inside the guard chose.
+        id, repair, where: As those of a :class:`Finding`.
+        times: How often it happened since the process began.
+
+    >>> import json
+    >>> leak = LeakCount("/shop", "close-raced", "", "", times=3)
+    >>> json.dumps(leak._asdict())
+    '{"mount": "/shop", "id": "close-raced", "repair": "", "where": "", "times": 3}'
+    """
+
+    mount: str
+    id: str
+    repair: str
+    where: str
+    times: int
+
+
 @dataclass(frozen=True)
 class LayerFinding:
-    """One thing that one layer does with the bodies of its children, found by a check.
+    """One thing that one layer does with the bodies of its children.
 
     Attributes:
         id: ``"close-lost"``, ``"close-on-iterator"``, ``"close-early"``,
@@ -61,6 +84,7 @@ class LayerFinding:
             ``"elastic-apm 6.26.2"``.
         scenario: How the response was ended: ``"whole"``.
         detail: What was seen.
+        request: Method and path, where it was a real one: ``"GET '/report'"``.
     """
 
     id: str
@@ -69,7 +93,9 @@ class LayerFinding:
     where: str
     scenario: str
     detail: str
+    request: str = ""
 
     def __str__(self) -> str:
         where = f" ({self.where})" if self.where else ""
-        return f"{self.id}: {self.label}{where}, {self.scenario}: {self.detail}"
+        seen = self.request or self.scenario
+        return f"{self.id}: {self.label}{where}, {seen}: {self.detail}"

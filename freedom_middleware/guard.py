@@ -9,14 +9,26 @@ from .application import Application, made_at
 from .body import GuardedBody, guard_file
 from .dropped import waiting
 from .errors import OptionError
+from .ledger import Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from .application import Target
-    from .findings import Finding
-    from .wsgi import Body, Environ, StartResponse, WSGIApplication
+    from .findings import Finding, LeakCount
+    from .wsgi import Body, Environ, StartResponse
+
+    class GuardedApplication(Protocol):
+        """What :func:`~freedom_middleware.CloseGuard` returns, and what was found there."""
+
+        leaks: Ledger
+
+        def __call__(self, environ: Environ, start_response: StartResponse, /) -> Body:
+            """Serve one request (PEP 3333)."""
+            ...
+
 
 __all__ = ["CloseGuard"]
 
@@ -29,14 +41,15 @@ def CloseGuard(  # noqa: N802 - reads as the layer that it makes
     *,
     repair: bool = True,
     on_leak: Callable[[Finding], object] | None = None,
-) -> WSGIApplication:
+    on_count: Callable[[LeakCount], object] | None = None,
+) -> GuardedApplication:
     """Close every response of *application* exactly once, whatever is around it.
 
     Layers outside the guard may lose ``close()``, call it twice, or call it on another
     thread.  A body that they drop is closed where it was dropped if that is safe there,
-    else by its own thread between two requests, and what happened is counted and reported
-    once per place: to the logger ``freedom_middleware.leaks``, as an
-    :class:`~freedom_middleware.errors.UnclosedBodyWarning`, and to *on_leak*.
+    else by its own thread between two requests.  Each is counted, and each place is reported:
+    to the logger ``freedom_middleware.leaks``, at once and then once a minute at the most;
+    and once as an :class:`~freedom_middleware.errors.UnclosedBodyWarning`, and to *on_leak*.
 
     Put it last, directly under the layers that may be at fault; around a
     :class:`~freedom_middleware.Mount` it guards every application that is mounted.  What
@@ -57,6 +70,13 @@ def CloseGuard(  # noqa: N802 - reads as the layer that it makes
             ``FREEDOM_MIDDLEWARE_REPAIR=0`` does the same for every guard.
         on_leak: Called with a :class:`~freedom_middleware.findings.Finding` once per
             place, never from a finalizer.  What it raises is logged.
+        on_count: Called with a :class:`~freedom_middleware.findings.LeakCount` for every
+            leak, after it was counted and never from a finalizer; its fields take a bounded
+            number of values, as labels should.  What it raises is logged.
+
+    Returns:
+        A function; its attribute ``leaks`` is a :class:`~freedom_middleware.ledger.Ledger`
+        that holds the counts, of this process.
 
     Raises:
         OptionError: An option, or the environment variable, cannot be understood.
@@ -80,12 +100,15 @@ def CloseGuard(  # noqa: N802 - reads as the layer that it makes
     (b'hello', 1)
     >>> told[0].id, told[0].repair
     ('close-lost', 'closed')
+    >>> application.leaks.total()
+    1
     """
     if not isinstance(repair, bool):
         raise OptionError(f"CloseGuard's repair must be True or False, got {repair!r}")
-    if on_leak is not None and not callable(on_leak):
-        raise OptionError(f"CloseGuard's on_leak must be callable or None, got {on_leak!r}")
-    ledger = dropped.Ledger(repair=repair and _repair_is_on(), on_leak=on_leak)
+    for name, option in (("on_leak", on_leak), ("on_count", on_count)):
+        if option is not None and not callable(option):
+            raise OptionError(f"CloseGuard's {name} must be callable or None, got {option!r}")
+    ledger = Ledger(repair=repair and _repair_is_on(), on_leak=on_leak, on_count=on_count)
     child = Application(application)
     call = child.wsgi
     dropped.start()
@@ -125,9 +148,10 @@ def CloseGuard(  # noqa: N802 - reads as the layer that it makes
     dropped.guarded_calls.add(guarded.__code__)
     guarded.__name__ = guarded.__qualname__ = "CloseGuard"
     vars(guarded).update(
-        ledger=ledger, wsgi_children=lambda: [("", child)], wsgi_made_at=made_at()
+        leaks=ledger, wsgi_children=lambda: [("", child)], wsgi_made_at=made_at()
     )
-    return guarded
+    made: GuardedApplication = guarded  # type: ignore[assignment]  # has the attribute now
+    return made
 
 
 def _repair_is_on() -> bool:

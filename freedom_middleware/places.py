@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-__all__ = ["MISSING", "Place", "declared", "is_a", "lookup", "places_in"]
+__all__ = ["MISSING", "Place", "behind", "declared", "is_a", "lookup", "places_in"]
 
 MISSING: Any = type("MISSING", (), {"__repr__": lambda _: "MISSING", "__slots__": ()})()
 """What :func:`lookup` returns for an attribute that is not there."""
@@ -59,6 +59,11 @@ class Place:
 def is_a(thing: object, *classes: type) -> bool:
     """Say whether *thing* is an instance, whatever it says of itself by ``__class__``."""
     return issubclass(type(thing), classes)
+
+
+def behind(thing: Any) -> Any:
+    """Return what a probe of ours stands for, and anything else itself."""
+    return _class_attributes(type(thing)).get("_freedom_behind", thing)
 
 
 def lookup(thing: object, name: str) -> Any:

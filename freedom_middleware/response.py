@@ -32,6 +32,7 @@ __all__ = [
     "hold",
     "is_inert",
     "with_headers",
+    "with_vary",
 ]
 
 
@@ -275,6 +276,31 @@ def with_headers(
             exc_info = None  # PEP 3333: a traceback refers to this frame
 
     return start
+
+
+def with_vary(headers: Headers, names: list[str]) -> Headers:
+    """Return *headers* with *names* in one Vary; the same list if they are there already.
+
+    Source: RFC 9110, section 12.5.5; ``*`` already says that the answer depends on anything.
+
+    >>> with_vary([("Vary", "Accept"), ("ETag", "x"), ("vary", "cookie")], ["Cookie", "DNT"])
+    [('Vary', 'Accept, cookie, DNT'), ('ETag', 'x')]
+    """
+    listed = [
+        name.strip(" \t")
+        for header, value in headers
+        if header.lower() == "vary"
+        for name in value.split(",")
+    ]
+    seen = {name.lower() for name in listed}
+    missing = list({name.lower(): name for name in names if name.lower() not in seen}.values())
+    if "*" in seen or not missing:
+        return headers
+    merged = ("Vary", ", ".join([*filter(None, listed), *missing]))
+    others = [header for header in headers if header[0].lower() != "vary"]
+    first = next((i for i, header in enumerate(headers) if header[0].lower() == "vary"), None)
+    others.insert(len(others) if first is None else first, merged)
+    return others
 
 
 def answer(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import unicodedata
-from typing import TYPE_CHECKING, NamedTuple
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import TextIO
 
-__all__ = ["PLAIN", "Terminal", "cut", "padded", "printable", "width_of", "wrapped"]
+__all__ = ["PLAIN", "Progress", "Terminal", "cut", "padded", "printable", "width_of", "wrapped"]
 
 
 class Terminal(NamedTuple):
@@ -57,6 +58,60 @@ PLAIN = Terminal()
 """No terminal: any width, no colour."""
 
 _STYLES = {"bold": "1", "dim": "2", "warning": "33"}
+
+
+class Progress:
+    """A line on a terminal that says how far something is, and that is gone afterwards.
+
+    It can stand for the terminal where others print: what they say stays, above the line.
+
+    Args:
+        stream: The terminal.
+        columns: How wide it is.
+        after_seconds: What is done sooner than that shows no line.
+        clock: Returns seconds on a clock that never steps back.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        columns: int,
+        *,
+        after_seconds: float = 0.3,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._stream, self._columns, self._clock = stream, columns, clock
+        self._from = clock() + after_seconds
+        self._is_shown = False
+
+    def show(self, done: int, total: int, what: str) -> None:
+        """Say that *done* of *total* are done, and what comes next."""
+        if self._clock() < self._from:
+            return
+        filled = _BAR * done // max(total, 1)
+        bar = f"[{'#' * filled}{'-' * (_BAR - filled)}] {done}/{total} {printable(what)}"
+        self._stream.write(f"{_ERASE}{cut(bar, self._columns - 1, ascii=True)}")
+        self._stream.flush()
+        self._is_shown = True
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self._is_shown:
+            self._stream.write(_ERASE)
+            self._stream.flush()
+            self._is_shown = False
+
+    def write(self, text: str) -> int:
+        """Print what somebody else has to say."""
+        self.clear()
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+_BAR = 20
+_ERASE = "\r\x1b[2K"
 
 
 def printable(text: str) -> str:

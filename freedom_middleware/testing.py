@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "SpyBody", "exchange", "hello", "make_environ"]
 
 
+watching: Callable[[WSGIApplication], WSGIApplication] | None = None
+"""Put around whatever is driven here; ``pytest --close-leaks`` sets it."""
+
+
 class Exchange(NamedTuple):
     """A response, as a client would see it.
 
@@ -126,6 +130,8 @@ def exchange(
     """
     if environ is None:
         environ = make_environ(path, method=method, headers=headers, body=body)
+    if watching is not None:
+        application = watching(application)
     status: str | None = None
     sent_headers: list[tuple[str, str]] = []
     read: list[bytes] = []

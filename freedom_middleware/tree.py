@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import ApplicationTypeError, FreedomError
 from .lazy import Lazy
 from .origins import framework_of, relative, where_of
-from .places import MISSING, Place, declared, is_a, lookup, places_in
+from .places import MISSING, Place, behind, declared, is_a, lookup, places_in
 from .plausible import is_telling, kind_by_looks
 from .specs import raised
 from .targets import name_of
@@ -229,9 +229,9 @@ def adapted(application: Any) -> Any:
     """Return what is called in place of an adapter that only names it; else *application*."""
     if declared(application, "wsgi_name") is MISSING:
         return application
-    inner = lookup(application, "wsgi")
+    inner = behind(lookup(application, "wsgi"))
     if type(inner) is Lazy:
-        inner = inner.wsgi_adapts or inner
+        inner = behind(inner.wsgi_adapts) or inner
     return application if inner is MISSING else inner
 
 
@@ -504,7 +504,7 @@ def _texts(container: Any) -> list[str]:
 
 def _value_of(place: Place) -> Any:
     try:
-        return place.get()
+        return behind(place.get())
     except (AttributeError, ValueError, LookupError):
         return MISSING  # an empty slot or cell, or it has changed meanwhile
 

@@ -32,15 +32,31 @@ def pytest_addoption(parser):
         help="also drive real servers and databases; anything missing is a failure",
     )
     parser.addoption(
+        "--rest",
+        action="store_true",
+        help="only what --all adds",
+    )
+    parser.addoption(
         "--no-compiled",
         action="store_true",
-        help="with --all: not the servers of the extra 'compiled'",
+        help="with --all or --rest: not the servers of the extra 'compiled'",
     )
+
+
+def wants_all(config):
+    return config.option.all or config.option.rest
+
+
+def kind_of(item):
+    """Return the marker for which *item* is left out of the quick tier, or None."""
+    return next((mark for kind in KINDS for mark in item.iter_markers(kind)), None)
 
 
 @pytest.hookimpl(trylast=True)  # what -k and -m deselect is not left out by us
 def pytest_collection_modifyitems(config, items):
-    if config.option.all:
+    if config.option.rest:
+        items[:] = [item for item in items if kind_of(item)]
+    if wants_all(config):
         if config.option.no_compiled:
             compiled = [item for item in items if item.get_closest_marker("compiled")]
             config.stash[NOT_COMPILED] = [
@@ -50,7 +66,7 @@ def pytest_collection_modifyitems(config, items):
         return
     kept, deselected, left_out = [], [], []
     for item in items:
-        mark = next((m for kind in KINDS for m in item.iter_markers(kind)), None)
+        mark = kind_of(item)
         if mark is None:
             kept.append(item)
         else:
@@ -67,7 +83,7 @@ def pytest_sessionfinish(session):
     if hasattr(config, "workeroutput"):  # under pytest-xdist only workers collect
         config.workeroutput["left_out"] = config.stash.get(LEFT_OUT, [])
         config.workeroutput["not_compiled"] = config.stash.get(NOT_COMPILED, [])
-    elif config.option.all and skipped(config) and session.exitstatus == pytest.ExitCode.OK:
+    elif wants_all(config) and skipped(config) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -94,7 +110,7 @@ def pytest_terminal_summary(terminalreporter, config):
             f"not collected: {len(names)} tests of compiled servers"
             f" ({', '.join(sorted(set(names)))}), by --no-compiled"
         )
-    for report in skipped(config) if config.option.all else []:
+    for report in skipped(config) if wants_all(config) else []:
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         terminalreporter.write_line(
             f"failed: --all must not skip {report.nodeid}, got {reason!r}", red=True

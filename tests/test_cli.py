@@ -1,6 +1,7 @@
 """The command line, as a process of its own: what people type, and what they are told."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -163,7 +164,7 @@ class TestServe:
                 "address must be free and of this machine",
             ),
             (["site_of_mine", "--host", "no such host"], "address must be free"),
-            ([], "the following arguments are required: SPEC"),
+            ([], "no manage.py, wsgi.py, application.py, app.py, main.py with one in"),
         ],
         ids=" ".join,
     )
@@ -243,6 +244,40 @@ class TestCommand:
 
     def test_version(self):
         assert re.fullmatch(r"freedom-middleware \d+\.\d+\.\d+\n", run("--version").stdout)
+
+
+class TestWithoutASpec:
+    """Each command takes what the working directory holds, and says on stderr what that is."""
+
+    @pytest.fixture(autouse=True)
+    def app(self, project):
+        (project / "app.py").write_text("from site_of_mine import hello as app\n")
+
+    def test_serve_serves_it(self):
+        with serving() as (address, printed, _):
+            assert printed.startswith("app:app\n")
+            assert page(address) == b"Hello from "
+
+    def test_serve_reloads_it(self):
+        with serving("--reload") as (address, _, _):
+            assert page(address) == b"Hello from "
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [["routes"], ["explain", "/"], ["explain", "--method", "PUT", "/"], ["check"]],
+        ids=" ".join,
+    )
+    def test_the_others_look_at_it(self, arguments):
+        done = run(*arguments)
+
+        assert done.returncode == 0
+        assert done.stderr == "app:app (app.py)\n"
+
+    def test_explain_takes_options_between_spec_and_url(self):
+        done = run("explain", "site_of_mine", "--method", "PUT", "/shop")
+
+        assert done.stdout.startswith("hello  WSGI  site_of_mine.py:3\n")
+        assert done.stderr == ""
 
 
 NOISY = """\
@@ -399,9 +434,12 @@ class TestRoutesAndExplain:
         [
             (["routes", "no_such_module"], "application must name a module"),
             (["routes", "broken"], "ZeroDivisionError: division by zero"),
-            (["routes"], "the following arguments are required: SPEC"),
+            (["routes"], "the working directory must hold an application"),
             (["routes", "lost"], "wsgi_children() of Lost must return"),
-            (["explain", "site_of_mine"], "the following arguments are required: URL"),
+            (["explain"], "the following arguments are required: URL"),
+            (["explain", "site_of_mine"], "explain must have a URL after SPEC, got 'site_of_m"),
+            (["explain", "site_of_mine", "/", "/"], "unrecognized arguments: /"),
+            (["routes", "site_of_mine", "--no"], "unrecognized arguments: --no"),
             (["explain", "site_of_mine", "shop"], "URL must be a path that starts with '/'"),
             (["explain", "site_of_mine", "/", "--method", "GET /"], "method must be one word"),
             (["explain", "site_of_mine", "/", "--header", "X"], "must be 'Name: value'"),
@@ -436,13 +474,13 @@ clean = CloseGuard(hello)
 """
 
 CHECKED = """\
-1 layer, 40 scenarios, no innermost application called
+1 layer, 40 scenarios, no innermost application called                     N.N s
 
   outermost first                whole   left unread raises  empty   HEAD   file
   loses          leaking.py:5     LOST   LOST   LOST   LOST   LOST   LOST   LOST
   hello                            not called
 
-close-lost  loses  (leaking.py:5)
+close-lost  loses  (leaking.py:5, added at leaking.py:11)
   It takes the body and never calls close() on it. What close() hands back stays
   open: request_finished is not sent, and connections and files are kept until
   something else happens to release them.
@@ -450,10 +488,21 @@ close-lost  loses  (leaking.py:5)
   whole: it was read to the end.
   Fix:  application = loses(CloseGuard(application))
   Try:  freedom-middleware check leaking --guarded
+  Do:   freedom-middleware check leaking --fix
+  Help: freedom-middleware help close-lost
 
-Note: loses reads the whole body before it sends the first chunk.
-Note: loses hides files from the server, which cannot use sendfile() for them.
+Note: loses reads the whole body before it sends the first chunk
+(buffered-stream).
+Note: loses hides files from the server, which cannot use sendfile() for them
+(file-wrapper-lost).
 1 layer at fault. Exit 1.
+"""
+
+
+ELASTIC = """\
+from elasticapm.middleware import ElasticAPM
+from freedom_middleware.testing import hello
+application = ElasticAPM(hello, object())
 """
 
 
@@ -465,7 +514,7 @@ class TestCheck:
     def test_who_loses_close_is_named_with_the_line_to_type(self):
         checked = run("check", "leaking")
 
-        assert checked.stdout == CHECKED
+        assert re.sub(r"\d+\.\d s\n", "N.N s\n", checked.stdout) == CHECKED
         assert checked.returncode == 1
         assert max(map(width_of, checked.stdout.splitlines())) <= 80
 
@@ -509,11 +558,338 @@ class TestCheck:
             "where": "leaking.py:5",
             "scenario": "whole",
             "detail": "it was read to the end",
+            "added": ["leaking.py:11"],
         }
         assert checked.returncode == 1
+
+    @pytest.mark.parametrize(
+        ("arguments", "starts"),
+        [
+            (["--format", "json"], '{\n  "layers": ['),
+            (["--format", "sarif"], '{\n  "$schema": '),
+            (["--format", "junit"], "<?xml version="),
+            (["--format", "text"], "1 layer, 40 scenarios"),
+        ],
+        ids=str,
+    )
+    def test_each_format_is_printed(self, arguments, starts):
+        checked = run("check", "leaking", *arguments)
+
+        assert checked.stdout.startswith(starts)
+        assert checked.returncode == 1
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "starts"),
+        [
+            ("leaks.sarif", [], '{\n  "$schema": '),
+            ("leaks.xml", [], "<?xml version="),
+            ("leaks.json", [], '{\n  "layers": ['),
+            ("leaks", ["--format", "junit"], "<?xml version="),
+            ("leaks.txt", [], "1 layer, 40 scenarios"),
+        ],
+    )
+    def test_a_file_is_written_and_the_text_printed(self, project, name, arguments, starts):
+        checked = run("check", "leaking", "--output", name, *arguments)
+
+        assert (project / name).read_text().startswith(starts)
+        assert checked.stdout.startswith("1 layer, 40 scenarios")
+        assert checked.stdout.endswith(f"Written: {name}\n")
+        assert checked.returncode == 1
+
+    def test_sarif_names_the_line_and_the_file(self):
+        log = json.loads(run("check", "leaking", "--format", "sarif").stdout)
+
+        result = log["runs"][0]["results"][0]
+        place = result["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == "leaking.py"
+        assert place["region"] == {"startLine": 11}
+
+    def test_of_what_others_wrote_the_line_that_adds_it_is_named(self, project):
+        (project / "traced.py").write_text(ELASTIC)
+
+        checked = run("check", "traced")
+
+        assert re.search(
+            r"ElasticAPM  \(elastic-apm [\d.]+, added at\n? *traced.py:3\)", checked.stdout
+        )
+
+    def test_where_nothing_tells_the_line_the_file_is_named(self, project):
+        (project / "traced.py").write_text(ELASTIC.replace("ElasticAPM(", "[ElasticAPM][0]("))
+
+        log = json.loads(run("check", "traced", "--format", "sarif").stdout)
+
+        place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
+        assert place["artifactLocation"]["uri"] == "traced.py"
+        assert "region" not in place
+
+    def test_a_clean_one_is_told_what_else_holds_connections(self, project):
+        (project / "gunicorn.conf.py").write_text("workers = 4\nthreads = 32")
+
+        lines = run("check", "leaking:clean").stdout.splitlines()
+
+        assert "What else can hold connections" in lines
+        assert (
+            "  - gunicorn (gunicorn.conf.py): 4 processes x 32 threads, so 128 requests at a"
+            in lines
+        )
+        assert max(map(width_of, lines)) <= 80
+
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (["--yes"], "--yes must come with --fix"),
+            (["--fix", "--guarded"], "--fix must come without --guarded and --format"),
+            (["--fix", "--json"], "--fix must come without --guarded and --format"),
+            (["--format", "pdf"], "invalid choice: 'pdf'"),
+            (["--output", "no/such/folder.xml"], "--output must be in a folder that exists"),
+            (["--output", "."], "--output must be a file that can be written, got '.'"),
+        ],
+        ids=str,
+    )
+    def test_a_mistake_is_named_in_one_line(self, arguments, says):
+        checked = run("check", "leaking:hello", *arguments)
+
+        assert says in checked.stderr
+        assert checked.stderr.count("\n") == 1
+        assert checked.returncode == 2
 
     def test_a_path_must_start_with_a_slash(self):
         checked = run("check", "leaking", "--path", "shop")
 
         assert "must start with '/', got 'shop'" in checked.stderr
         assert checked.returncode == 2
+
+
+@contextmanager
+def terminal(*arguments, answer=b"", columns=80):
+    """Run a command on a terminal; yield a function that reads what it says until it ends."""
+    master, slave = os.openpty()
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "NO_COLOR": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "freedom_middleware", *arguments],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env=environ,
+    )
+    os.close(slave)
+    os.write(master, answer)
+
+    def read():
+        said = b""
+        while True:
+            try:
+                said += os.read(master, 10000)
+            except OSError:  # the other side is closed
+                break
+        return process.wait(60), said.decode()
+
+    try:
+        yield read
+    finally:
+        os.close(master)
+        process.wait(60)
+
+
+FIXED = """\
+-application = loses(hello)
++application = loses(CloseGuard(hello))
+ guarded = loses(CloseGuard(hello))
+"""
+
+
+class TestFix:
+    @pytest.fixture(autouse=True)
+    def leaking(self, project):
+        path = project / "leaking.py"
+        path.write_text(LEAKING)
+        return path
+
+    def test_a_diff_is_proposed_that_was_checked(self, leaking):
+        done = run("check", "leaking", "--fix")
+
+        assert "--- a/leaking.py\n+++ b/leaking.py\n@@ " in done.stdout
+        assert FIXED in done.stdout
+        assert done.stdout.endswith(
+            "Checked again with this change, in a process of its own: nothing is lost,\n"
+            "repeated or misplaced any more.\n"
+            "To write it:  freedom-middleware check leaking --fix --yes\n"
+        )
+        assert "Exit" not in done.stdout
+        assert done.returncode == 1
+        assert leaking.read_text() == LEAKING
+
+    def test_yes_writes_it_and_then_all_is_well(self, leaking):
+        done = run("check", "leaking", "--fix", "--yes")
+
+        assert done.stdout.endswith("Written: leaking.py\n")
+        assert done.returncode == 0
+        assert leaking.read_text() == LEAKING.replace(
+            "loses(hello)", "loses(CloseGuard(hello))"
+        )
+        assert run("check", "leaking").returncode == 0
+
+    @pytest.mark.parametrize(
+        ("answer", "status"), [(b"y\n", 0), (b"n\n", 1), (b"\n", 1), (b"\x04", 1)]
+    )
+    def test_on_a_terminal_it_asks(self, leaking, answer, status):
+        with terminal("check", "leaking", "--fix", answer=answer) as read:
+            done, said = read()
+
+        assert "Write it? [y/N] " in said
+        assert done == status
+        assert (leaking.read_text() != LEAKING) == (status == 0)
+
+    def test_where_nothing_is_wrong_nothing_is_proposed(self):
+        done = run("check", "leaking:clean", "--fix", "--yes")
+
+        assert "---" not in done.stdout
+        assert done.returncode == 0
+
+    def test_one_line_may_make_two_layers(self, project):
+        (project / "loop.py").write_text(
+            "from leaking import hello, loses\n"
+            "application = hello\n"
+            "for _ in range(2):\n"
+            "    application = loses(application)\n"
+        )
+
+        done = run("check", "loop", "--fix", "--yes")
+
+        assert "+    application = loses(CloseGuard(application))\n" in done.stdout
+        assert done.returncode == 0
+
+    def test_each_argument_is_tried(self, project):
+        (project / "second.py").write_text(
+            "from leaking import hello\n"
+            "def Layer(first, application, *others):\n"
+            "    return lambda environ, start: list(application(environ, start))\n"
+            "application = Layer(hello, hello)\n"
+        )
+
+        done = run("check", "second", "--fix", "--yes")
+
+        assert "+application = Layer(hello, CloseGuard(hello))\n" in done.stdout
+        assert done.returncode == 0
+
+    def test_each_of_several_is_put_where_it_helps(self, project):
+        (project / "several.py").write_text(
+            "from leaking import hello, loses\n"
+            "def around(application): return loses(loses(application))\n"
+            "def unused(application): return loses(application)\n"
+            "application = around(hello)\n"
+        )
+
+        done = run("check", "several", "--fix", "--yes")
+
+        assert done.returncode == 0
+        guarded = "loses(CloseGuard(loses(CloseGuard(application))))"
+        assert "-def around(application): return loses(loses(application))\n" in done.stdout
+        assert f"+def around(application): return {guarded}\n" in done.stdout
+        assert "unused" in (project / "several.py").read_text()
+        assert "-def unused" not in done.stdout
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            (
+                "application = [loses][0](hello)",
+                "loses: the line that puts it around the application was not found. Write ",
+            ),
+            (
+                "application = loses(*[hello])",
+                "is left alone: line 2 does not show which argument is the application",
+            ),
+            (
+                "f = lambda a, b: lambda *c: [*a(*c), *b(*c)]\napplication = f(hello, hello)",
+                "<lambda>, at other.py:3, is left alone: with a guard there it was no better.",
+            ),
+            (
+                "if 'Close' + 'Guard' in vars(): raise SystemExit\napplication = loses(hello)",
+                "is left alone: application's module must import without an error, got System",
+            ),
+            (
+                "from tests.leaks.layers import early\napplication = early(hello)",
+                "early: CloseGuard cannot repair close-early; see freedom-middleware help",
+            ),
+        ],
+        ids=str,
+    )
+    def test_where_it_cannot_words_say_where(self, project, text, says):
+        source = f"from leaking import hello, loses\n{text}\n"
+        (project / "other.py").write_text(source)
+
+        done = run("check", "other", "--fix", "--yes")
+
+        assert says in " ".join(done.stdout.split())
+        assert "Written" not in done.stdout
+        assert done.returncode == 1
+        assert (project / "other.py").read_text() == source
+
+    def test_what_is_beyond_it_remains_and_is_said(self, project):
+        (project / "both.py").write_text(
+            "from leaking import hello, loses\n"
+            "from tests.leaks.layers import early\n"
+            "application = early(loses(hello))\n"
+        )
+
+        done = run("check", "both", "--fix", "--yes")
+
+        assert "what remains is close-early of early." in " ".join(done.stdout.split())
+        assert "early(loses(CloseGuard(hello)))" in (project / "both.py").read_text()
+        assert done.returncode == 1
+
+
+SLOW = """\
+import sys, time
+from freedom_middleware.testing import hello
+
+def slow(application):
+    def layer(environ, start_response):
+        time.sleep(0.03)
+        return application(environ, start_response)
+
+    return layer
+
+application = slow(slow(hello))
+"""
+
+
+class TestProgress:
+    @pytest.fixture(autouse=True)
+    def slow(self, project):
+        (project / "slow.py").write_text(SLOW)
+
+    def test_a_terminal_sees_it_come_and_go(self):
+        with terminal("check", "slow") as read:
+            _, said = read()
+
+        first, *_, last = said.split("\r\x1b[2K")
+        assert "slow #2" in said
+        assert "[#" in said
+        assert last.startswith("2 layers, 40 scenarios")
+        assert first == ""
+
+    def test_nobody_else_does(self):
+        done = run("check", "slow")
+
+        assert done.stderr == ""
+        assert "[" not in done.stdout
+
+
+class TestHelp:
+    def test_a_page_is_shown(self):
+        done = run("help", "close-lost")
+
+        assert done.returncode == 0
+        assert done.stdout.startswith("close-lost\n\nIt takes the body and never calls close()")
+
+    def test_without_a_name_they_are_listed(self):
+        assert "server-never-closed" in run("help").stdout
+
+    def test_an_unknown_name_is_told_the_others(self):
+        done = run("help", "leak")
+
+        assert done.returncode == 2
+        assert done.stderr.startswith("freedom-middleware: finding must be one of close-lost, ")
+        assert done.stderr.count("\n") == 1

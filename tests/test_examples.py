@@ -113,6 +113,16 @@ def test_middleware_that_wraps_and_an_application_that_delegates():
     ]
 
 
+def test_metrics():
+    lines = python(".", "import runpy; runpy.run_path('metrics.py', run_name='__main__')")
+
+    samples = [re.sub(r"where=.*}", "where=...}", line) for line in lines if line[:1] == "w"]
+    assert samples == [
+        'wsgi_leaks_total{id="close-lost",mount="",repair="closed",where=...} 1.0',
+        'wsgi_leaks_total{id="close-lost",mount="/shop",repair="closed",where=...} 2.0',
+    ]
+
+
 class TestComposed:
     """The ``wsgi.py`` of README.md, under the middleware that it names."""
 

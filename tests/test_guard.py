@@ -18,7 +18,7 @@ from wsgiref.util import FileWrapper
 
 import pytest
 
-from freedom_middleware import CloseGuard, Mount, dropped
+from freedom_middleware import CloseGuard, Mount, dropped, ledger
 from freedom_middleware.errors import ApplicationTypeError, OptionError, UnclosedBodyWarning
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 
@@ -44,8 +44,10 @@ def respond(application, environ=None):
 def drain():
     """Settle what waits for this thread, as its next requests would."""
     gc.collect()
-    for _ in range(len(dropped.waiting) + 1):
+    for _ in range(100):
         dropped.settle()
+        if not dropped.waiting:
+            break
 
 
 def settled(application):
@@ -431,6 +433,28 @@ class TestClose:
         assert [finding.id for finding in told] == ["close-raced"]
         assert finished == [True]
 
+    def test_that_is_not_reported_where_a_finalizer_closes(self, told):
+        """There a lock must not be taken, and nothing be logged."""
+        executing = ValueError("generator already executing")
+        reported = []
+
+        class Body(SpyBody):
+            def close(self):
+                raise executing
+
+        class Layer(ClosedByItsFinalizer):
+            def __del__(self):
+                with pytest.raises(ValueError, match="already executing"):
+                    super().__del__()
+                reported.append(len(told))
+
+        Layer(respond(CloseGuard(answering(Body()), on_leak=told.append)))
+        gc.collect()
+        assert (reported, told) == ([0], [])
+
+        respond(CloseGuard(hello))
+        assert [finding.id for finding in told] == ["close-raced"]
+
     def test_an_application_that_raises_has_opened_nothing(self):
         def fails(environ, start_response):
             raise LookupError("on purpose")
@@ -522,6 +546,36 @@ class TestDropped:
         dropped.settle()
         assert body.closes == 1
         assert [finding.repair for finding in told] == ["late"]
+
+    def test_a_drop_beside_a_collection_on_another_thread_is_closed_there_and_then(self, told):
+        """A busy thread gets its turn just when the collection of another is about to end."""
+        body = SpyBody()
+        application = CloseGuard(answering(body), on_leak=told.append)
+        collecting, go_on = threading.Event(), threading.Event()
+
+        class Found:
+            def __init__(self):
+                self.cycle = self
+
+            def __del__(self):
+                collecting.set()
+                go_on.wait(10)
+
+        def collect():
+            Found()
+            gc.collect()
+
+        thread = threading.Thread(target=collect)
+        thread.start()
+        try:
+            assert collecting.wait(10)
+            respond(application)
+            assert body.closes == 1
+        finally:
+            go_on.set()
+            thread.join()
+        drain()
+        assert [finding.repair for finding in told] == ["closed"]
 
     def test_a_drop_on_another_thread_is_left_to_its_own(self, told):
         body = SpyBody()
@@ -681,6 +735,100 @@ class TestDropped:
             leave.set()
             thread.join()
 
+    def test_a_request_looks_at_as_few_however_many_wait(self, told):
+        """Counted in lines of code, with the bodies of many threads waiting."""
+
+        def lines_of_a_request(threads, each):
+            """Have *each* bodies wait for *threads* threads; return what a request runs."""
+            opened, leave = threading.Barrier(threads + 1), threading.Event()
+            box, seen = [], []
+            application = CloseGuard(answering(SpyBody()), on_leak=told.append)
+
+            def open_some():
+                bodies = [respond(CloseGuard(answering(SpyBody()))) for _ in range(each)]
+                box.append(bodies)
+                del bodies
+                opened.wait()
+                leave.wait()
+
+            def trace(frame, event, arg):
+                if frame.f_globals is vars(dropped):
+                    seen.append(frame.f_lineno)
+                    return trace
+                return None
+
+            running = [threading.Thread(target=open_some) for _ in range(threads)]
+            for thread in running:
+                thread.start()
+            opened.wait()
+            box.clear()
+            before = sys.gettrace()
+            sys.settrace(trace)
+            try:
+                body = respond(application)
+            finally:
+                sys.settrace(before)
+            body.close()
+            leave.set()
+            for thread in running:
+                thread.join()
+            drain()
+            return len(seen)
+
+        few = lines_of_a_request(dropped.MOST_AT_ONCE + 1, 1)
+        assert lines_of_a_request(dropped.MOST_AT_ONCE + 1, 50) == few
+        assert lines_of_a_request(3 * dropped.MOST_AT_ONCE, 1) == few
+
+    def test_what_an_ended_thread_left_is_found_behind_many_that_live(self, told):
+        """A request looks at a few threads only, and the next at the next."""
+        body = SpyBody()
+        opened, leave = threading.Barrier(41), threading.Event()
+        box = []
+
+        def open_one():
+            box.append(respond(CloseGuard(answering(SpyBody()))))
+            opened.wait()
+            leave.wait()
+
+        running = [threading.Thread(target=open_one) for _ in range(40)]
+        for thread in running:
+            thread.start()
+        opened.wait()
+        box.clear()
+        run_thread(
+            lambda: box.append(respond(CloseGuard(answering(body), on_leak=told.append)))
+        )
+        box.clear()
+        requests = 0
+        while not body.closes and requests < 10:
+            respond(CloseGuard(hello))
+            requests += 1
+        leave.set()
+        for thread in running:
+            thread.join()
+
+        assert requests == 3
+        assert [finding.repair for finding in told] == ["elsewhere"]
+
+    def test_threads_that_become_something_else_are_noticed(self, told, monkeypatch):
+        """By gevent, which may come after the first request: it makes greenlets of them."""
+
+        class Greenlets(threading.local):
+            pass
+
+        before, body, after = SpyBody(), SpyBody(), SpyBody()
+        opened = respond(CloseGuard(answering(before), on_leak=told.append))
+        monkeypatch.setattr(threading, "local", Greenlets)
+        del opened
+        assert before.closes == 0  # it may be another greenlet that drops it
+
+        respond(CloseGuard(answering(body), on_leak=told.append))
+        assert (before.closes, body.closes) == (1, 1)
+        respond(CloseGuard(answering(after), on_leak=told.append))
+        drain()
+        assert after.closes == 1
+        assert [finding.repair for finding in told] == ["elsewhere", "closed", "closed"]
+
     def test_settling_does_not_nest_however_many_wait(self, told):
         """Each close ends with another guarded close, which would settle the next."""
         closing = []
@@ -739,9 +887,10 @@ class TestDropped:
         drain()
 
         assert body.closes == 1
-        assert (told, application.ledger.left) == ([], 0)
+        assert (told, application.leaks.total()) == ([], 0)
 
-    def test_an_interrupted_request_loses_no_body_that_waits(self, told, monkeypatch):
+    @pytest.mark.parametrize("where", ["due", "close"])
+    def test_an_interrupted_request_loses_no_body_that_waits(self, where, told, monkeypatch):
         """A signal or a timeout may be raised anywhere."""
         body = SpyBody()
         box = [respond(CloseGuard(answering(body), on_leak=told.append))]
@@ -751,13 +900,38 @@ class TestDropped:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:
-            patched.setattr(dropped.Drop, "due", interrupted)
+            patched.setattr(dropped.Drop, where, interrupted)
             with pytest.raises(KeyboardInterrupt):
                 respond(CloseGuard(hello))
         assert body.closes == 0
 
         respond(CloseGuard(hello))
         assert body.closes == 1
+
+    @pytest.mark.parametrize("owners", ["one thread", "each its own"])
+    def test_two_threads_may_settle_at_once(self, owners, told, monkeypatch):
+        """Here one closes the rest while the other is in the middle of its first."""
+        monkeypatch.setattr(dropped, "OVERDUE_SECONDS", -1.0)
+        bodies = [SpyBody() for _ in range(3)]
+
+        class First(SpyBody):
+            def close(self):
+                super().close()
+                run_thread(dropped.settle)
+
+        bodies.insert(0, First())
+        box = []
+        for body in bodies:
+            application = CloseGuard(answering(body), on_leak=told.append)
+            if owners == "one thread":
+                box.append(respond(application))
+            else:
+                run_thread(lambda guard=application: box.append(respond(guard)))
+        while box:
+            run_thread(lambda: box.pop(0))
+        respond(CloseGuard(hello))
+
+        assert [body.closes for body in bodies] == [1, 1, 1, 1]
 
     def test_it_is_reported_though_its_close_exits(self, told, monkeypatch):
         monkeypatch.setattr(sys, "unraisablehook", lambda args: None)
@@ -766,7 +940,7 @@ class TestDropped:
 
         settled(application)
 
-        assert body.closes == application.ledger.closed == len(told) == 1
+        assert body.closes == application.leaks.total("closed") == len(told) == 1
 
     def test_an_error_from_close_keeps_no_other_body(self, told):
         """A traceback holds frames, these their callers, and they what these opened."""
@@ -820,12 +994,12 @@ class TestDropped:
     def test_a_child_process_does_not_wait_for_a_thread_that_was_counting(self, told):
         application = CloseGuard(answering(SpyBody()), on_leak=told.append)
 
-        with dropped._counting:
+        with ledger._counting:
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
                 settled(application)
-                os._exit(0 if application.ledger.closed == 1 else 1)
+                os._exit(0 if application.leaks.total("closed") == 1 else 1)
 
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -963,7 +1137,7 @@ class TestReports:
         drain()
 
         assert len({finding.where for finding in told}) == len(told) == 2
-        assert application.ledger.closed == 4
+        assert application.leaks.total("closed") == 4
 
     def test_it_says_where_and_what_and_how_it_was_repaired(self, told):
         application = self.leaky(SpyBody, told.append)
@@ -984,7 +1158,9 @@ class TestReports:
         assert record[0].filename == __file__
         [line] = caplog.records
         assert line.name == "freedom_middleware.leaks"
-        assert "reported once for this place" in line.getMessage()
+        assert line.getMessage().endswith(
+            "(the first like this; more are summed up once a minute)"
+        )
 
     def test_where_warnings_are_errors_no_request_fails_for_it(self, caplog, monkeypatch):
         unraisable = []
@@ -1064,7 +1240,9 @@ class TestReports:
 
 
 class TestConstruction:
-    @pytest.mark.parametrize("options", [{"repair": "no"}, {"repair": 1}, {"on_leak": "print"}])
+    @pytest.mark.parametrize(
+        "options", [{"repair": "no"}, {"repair": 1}, {"on_leak": "print"}, {"on_count": 1}]
+    )
     def test_an_option_it_does_not_know_is_refused(self, options):
         with pytest.raises(OptionError, match=f"CloseGuard's {next(iter(options))} must be"):
             CloseGuard(hello, **options)

@@ -2,7 +2,15 @@ import io
 
 import pytest
 
-from freedom_middleware.terminal import PLAIN, Terminal, cut, padded, width_of, wrapped
+from freedom_middleware.terminal import (
+    PLAIN,
+    Progress,
+    Terminal,
+    cut,
+    padded,
+    width_of,
+    wrapped,
+)
 
 
 class Stream(io.TextIOWrapper):
@@ -67,3 +75,47 @@ def test_lines_are_wrapped_between_words_and_else_within(text, width):
 
     assert max(map(width_of, lines)) <= width
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+class TestProgress:
+    def make(self, columns=60, *seconds):
+        stream = io.StringIO()
+        return Progress(stream, columns, clock=iter([0.0, *seconds]).__next__), stream
+
+    def test_is_a_line_that_is_written_over_and_taken_away(self):
+        progress, stream = self.make(60, 0.5, 0.6)
+
+        progress.show(1, 4, "ElasticAPM")
+        progress.show(2, 4, "Layer\x1b[2J")
+        progress.clear()
+        progress.clear()
+
+        assert stream.getvalue() == (
+            "\r\x1b[2K[#####---------------] 1/4 ElasticAPM"
+            "\r\x1b[2K[##########----------] 2/4 Layer\\x1b[2J"
+            "\r\x1b[2K"
+        )
+
+    def test_what_is_done_soon_shows_none(self):
+        progress, stream = self.make(60, 0.2)
+
+        progress.show(0, 1, "Layer")
+        progress.clear()
+
+        assert stream.getvalue() == ""
+
+    def test_it_never_wraps(self):
+        progress, stream = self.make(30, 1)
+
+        progress.show(0, 0, "a long name of a layer")
+
+        assert width_of(stream.getvalue().removeprefix("\r\x1b[2K")) == 29
+
+    def test_what_others_print_stays_and_the_line_goes(self):
+        progress, stream = self.make(60, 1)
+
+        progress.show(0, 1, "Layer")
+        print("said", file=progress)
+
+        assert stream.getvalue().endswith("Layer\r\x1b[2Ksaid\n")
+        assert progress.isatty() is False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 from ..application import Application
@@ -333,6 +332,8 @@ def normal_prefix(prefix: str, what: str = "mount prefix", stacklevel: int = 5) 
             f"{what} must not hold an empty segment ('//'), got {prefix!r}; write {folded!r}"
         )
     if normal.startswith("//"):
+        import warnings
+
         warnings.warn(
             f"{what} {prefix!r} begins with '//': only a request for exactly that"
             f" matches, and most proxies fold it; {normal[1:]!r} was probably meant",

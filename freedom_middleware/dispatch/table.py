@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping, MutableSequence, Sequence
 
 from ..application import Application, made_at
+from ..environ import MOUNTED
 from ..errors import (
     ApplicationError,
     ApplicationTypeError,
@@ -44,9 +45,6 @@ __all__ = [
     "pass_on",
     "read_table",
 ]
-
-MOUNTED = "freedom_middleware.mounted"
-"""The environ key that holds where the chosen application is mounted: its SCRIPT_NAME."""
 
 
 def not_found(environ: Environ, start_response: StartResponse) -> Body:

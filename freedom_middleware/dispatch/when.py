@@ -8,7 +8,7 @@ from itertools import count
 from ..application import Application
 from ..environ import text
 from ..errors import TableTypeError
-from ..response import with_headers
+from ..response import with_headers, with_vary
 from .predicates import as_predicate
 from .table import Series, adapt, as_dispatcher, check_passing, not_found, pass_on
 
@@ -110,7 +110,7 @@ def When(  # noqa: N802 - reads as the application that it makes
         if vary:
             # What a predicate saw, a cache must see too.
             start_response = with_headers(
-                start_response, lambda headers: _with_vary(headers, vary)
+                start_response, lambda headers: with_vary(headers, vary)
             )
         return pass_on(application, environ, start_response, keys, share)
 
@@ -198,31 +198,6 @@ LONGEST_SEGMENT = 100
 """Longer ones are not: they are a visitor's, not a part of a site."""
 OTHER = "(other)"
 """Where the rest is counted together; no segment has this name, since each starts with /."""
-
-
-def _with_vary(headers: list[tuple[str, str]], names: list[str]) -> list[tuple[str, str]]:
-    """Return *headers* with *names* in one Vary; the same list if they are there already.
-
-    Source: RFC 9110, section 12.5.5; ``*`` already says that the answer depends on anything.
-
-    >>> _with_vary([("Vary", "Accept"), ("ETag", "x"), ("vary", "cookie")], ["Cookie", "DNT"])
-    [('Vary', 'Accept, cookie, DNT'), ('ETag', 'x')]
-    """
-    listed = [
-        name.strip(" \t")
-        for header, value in headers
-        if header.lower() == "vary"
-        for name in value.split(",")
-    ]
-    seen = {name.lower() for name in listed}
-    missing = list({name.lower(): name for name in names if name.lower() not in seen}.values())
-    if "*" in seen or not missing:
-        return headers
-    merged = ("Vary", ", ".join([*filter(None, listed), *missing]))
-    others = [header for header in headers if header[0].lower() != "vary"]
-    first = next((i for i, header in enumerate(headers) if header[0].lower() == "vary"), None)
-    others.insert(len(others) if first is None else first, merged)
-    return others
 
 
 def _explain(environ: Environ, default: WSGIApplication, cases: list[Case]) -> Choice:

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .checking import Report, check
+from .watch import LeakWatch
 
-__all__ = ["Report", "check"]
+__all__ = ["LeakWatch", "Report", "check"]

@@ -16,13 +16,13 @@ from .scenarios import ALL, SCENARIOS
 from .verdict import FAULTS, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ..application import Target
     from ..wsgi import WSGIApplication
     from .instrument import Driven, Layer
 
-__all__ = ["Report", "check"]
+__all__ = ["Report", "check", "numbered"]
 
 
 @dataclass
@@ -76,6 +76,7 @@ def check(
     paths: Sequence[str] = ("/",),
     scenarios: Sequence[str] = ALL,
     inside: Callable[[WSGIApplication], WSGIApplication] | None = None,
+    on_progress: Callable[[int, int, str], object] | None = None,
 ) -> Report:
     """Name the layers of *application* that lose, repeat or misplace ``close()``.
 
@@ -96,6 +97,8 @@ def check(
         scenarios: Names of the ways to end a response; by default all.
         inside: A layer that is put around whatever a layer calls, such as
             :class:`~freedom_middleware.CloseGuard`, to see whether it helps.
+        on_progress: Called before each layer: how many are done, how many there are, and
+            the name of the next.
 
     Raises:
         OptionError: A scenario or a path is not one.
@@ -123,12 +126,14 @@ def check(
     target = Application(application)
     target.load()
     with Session(target, paths, inside=inside) as session:
-        names = _names(session.layers)
+        names = numbered(session.layers)
         report.layers = list(names.values())
         report.baseline = session.baseline
         report.unreached = session.unreached
         report.alone = [names[layer] for layer in session.alone]
-        for layer, name in names.items():
+        for done, (layer, name) in enumerate(names.items()):
+            if on_progress is not None:
+                on_progress(done, len(names), name)
             report.origins[name] = layer.origin
             if not layer.links:
                 continue
@@ -191,7 +196,8 @@ def _look_again(report: Report, name: str, seen: list[tuple[str, Driven]]) -> No
             report.table[name][finding.scenario] = finding.id
 
 
-def _names(layers: list[Layer]) -> dict[Layer, str]:
+def numbered(layers: Iterable[Layer]) -> dict[Layer, str]:
+    """Return the name of each layer; one that occurs again gets a number."""
     seen = Counter[str]()
     names = {}
     for layer in layers:

@@ -17,10 +17,10 @@ import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ..dropped import Ledger
 from ..environ import CHECKING
+from ..ledger import Ledger
 from ..origins import framework_of
-from ..places import MISSING, Place, is_a, lookup
+from ..places import MISSING, Place, behind, is_a, lookup
 from ..plausible import is_telling, kind_by_looks, takes_requests
 from ..tree import Edge, adapted, candidates, describe, edges_of, name_of, package_of
 from .hidden import hidden_places
@@ -122,8 +122,8 @@ class Layer:
     @property
     def is_guard(self) -> bool:
         """Whether it closes what is lost around it."""
-        ledger = lookup(self.application, "ledger")
-        return is_a(ledger, Ledger) and bool(ledger.repair)
+        leaks = lookup(self.application, "leaks")
+        return is_a(leaks, Ledger) and bool(leaks.repair)
 
     @property
     def is_guarded(self) -> bool:
@@ -224,7 +224,7 @@ class Session:
     def _look(self, application: Any, shown: Any, above: list[Any]) -> Layer:
         layer = self._known[id(application)] = Layer(application, shown)
         for edge, sure in self._edges(layer, above):
-            held = edge.places[0].get() if edge.places else adapted(edge.application)
+            held = behind(edge.places[0].get()) if edge.places else adapted(edge.application)
             if any(held is outer for outer in (*above, application)):
                 continue
             child = self._known.get(id(held))
@@ -288,7 +288,7 @@ class Session:
         if not link.places:
             self._put_in_code(link)
         for place in link.places:
-            held = place.get()
+            held = behind(place.get())
             if type(held).__mro__[1] is Probe or held is not link.child.application:
                 continue  # somebody else's place as well
             kept = [place]

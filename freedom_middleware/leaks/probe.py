@@ -45,6 +45,11 @@ __all__ = [
 _SERVER = f"{__package__}.scenarios"
 
 
+def line_of(file: str, line: int) -> str:
+    """Return ``FILE:LINE`` as people write it."""
+    return f"{relative(file).rpartition('site-packages/')[2]}:{line}"
+
+
 class Call:
     """One call of ``close()``: on which thread, and from which line."""
 
@@ -53,8 +58,7 @@ class Call:
     def __init__(self, depth: int) -> None:
         self.thread = threading.current_thread()
         frame = sys._getframe(depth)
-        file = frame.f_code.co_filename
-        self.where = f"{relative(file).rpartition('site-packages/')[2]}:{frame.f_lineno}"
+        self.where = line_of(frame.f_code.co_filename, frame.f_lineno)
         if frame.f_globals.get("__name__") == _SERVER:
             self.where = "the end of a generator"  # whose ``yield from`` closes what it reads
 
@@ -284,10 +288,16 @@ _FORWARDED = (
 )
 
 
-def probe_for(target: Any, act: Act) -> Probe:
-    """Return a probe that has the special methods which the class of *target* has."""
+def probe_for(target: Any, act: Act, **more: Any) -> Probe:
+    """Return a probe that has the special methods which the class of *target* has.
+
+    Args:
+        target: The application.
+        act: See :class:`Probe`.
+        more: Attributes for its class, which no other probe shares.
+    """
     methods = {name: _forwarding(name) for name in _FORWARDED if hasattr(type(target), name)}
-    probe: Probe = type("Probe", (Probe,), methods)(target, act)
+    probe: Probe = type("Probe", (Probe,), methods | more)(target, act)
     return probe
 
 

@@ -2,80 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..terminal import PLAIN, cut, padded, printable, width_of, wrapped
+from .help import page
 from .scenarios import COLUMNS, SCENARIOS
 from .verdict import FAULTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ..findings import LayerFinding
     from ..terminal import Terminal
     from .checking import Report
 
-__all__ = ["to_dict", "to_text"]
+__all__ = ["BEYOND", "to_dict", "to_text", "written"]
 
 WIDTH = 80
 
 
-class Help(NamedTuple):
-    """What people are told of one kind of finding.
+CELLS = {
+    "close-lost": "LOST",
+    "close-on-iterator": "ITER",
+    "close-early": "EARLY",
+    "close-repeated": "TWICE",
+    "close-wrong-thread": "THREAD",
+}
+"""What stands in the table for each fault."""
 
-    Attributes:
-        cell: In the table.
-        means: What the layer does.
-        costs: What comes of it.
+BEYOND = frozenset({"close-early", "close-wrong-thread"})
+"""What CloseGuard cannot repair: the layer has asked for it."""
+
+
+def to_dict(
+    report: Report, *, added: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
+    """Return *report* as JSON has it; additions may come, and nothing will change.
+
+    Args:
+        report: What :func:`~freedom_middleware.leaks.check` returned.
+        added: By label, the lines where the user's own code may have made the layer.
     """
+    added = added or {}
 
-    cell: str
-    means: str
-    costs: str
+    def entry(finding: LayerFinding) -> dict[str, Any]:
+        names = ("id", "label", "where", "scenario", "detail")
+        told: dict[str, Any] = {name: getattr(finding, name) for name in names}
+        return {**told, "added": list(added.get(finding.label, ()))}
 
-
-HELP = {
-    "close-lost": Help(
-        "LOST",
-        "It takes the body and never calls close() on it.",
-        "What close() hands back stays open: request_finished is not sent, and connections"
-        " and files are kept until something else happens to release them.",
-    ),
-    "close-on-iterator": Help(
-        "ITER",
-        "It looks for close() on the iterator of the body, and not on the body.",
-        "A body whose iterator is another object, as Django's responses are, is never"
-        " closed; only generators are.",
-    ),
-    "close-early": Help(
-        "EARLY",
-        "It closes the body and then goes on reading it.",
-        "What the rest of the body needs is gone: a closed file, or a connection that another"
-        " request has by now.",
-    ),
-    "close-repeated": Help(
-        "TWICE",
-        "It calls close() more than once.",
-        "What is released twice may by then be somebody else's: a connection that went back"
-        " to its pool is taken away from the request that got it.",
-    ),
-    "close-wrong-thread": Help(
-        "THREAD",
-        "It closes the body on a thread of its own.",
-        "What belongs to the thread of the request, as Django's connections do, is not"
-        " released there.",
-    ),
-}
-
-NOTES = {
-    "buffered-stream": "reads the whole body before it sends the first chunk",
-    "file-wrapper-lost": "hides files from the server, which cannot use sendfile() for them",
-    "close-error-swallowed": "keeps to itself what close() raised",
-}
-
-
-def to_dict(report: Report) -> dict[str, Any]:
-    """Return *report* as JSON has it; additions may come, and nothing will change."""
     return {
         "layers": [
             {
@@ -85,9 +59,9 @@ def to_dict(report: Report) -> dict[str, Any]:
             }
             for label in report.layers
         ],
-        "findings": [_finding(finding) for finding in report.findings],
-        "guarded": [_finding(finding) for finding in report.guarded],
-        "notes": [_finding(finding) for finding in report.notes],
+        "findings": [entry(finding) for finding in report.findings],
+        "guarded": [entry(finding) for finding in report.guarded],
+        "notes": [entry(finding) for finding in report.notes],
         "baseline": report.baseline,
         "not_driven": report.not_driven,
         "alone": report.alone,
@@ -95,13 +69,14 @@ def to_dict(report: Report) -> dict[str, Any]:
     }
 
 
-def _finding(finding: LayerFinding) -> dict[str, str]:
-    names = ("id", "label", "where", "scenario", "detail")
-    return {name: getattr(finding, name) for name in names}
-
-
 def to_text(
-    report: Report, terminal: Terminal = PLAIN, *, spec: str = "SPEC", guarded: bool = False
+    report: Report,
+    terminal: Terminal = PLAIN,
+    *,
+    spec: str = "SPEC",
+    guarded: bool = False,
+    seconds: float | None = None,
+    added: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Return *report* as text: a table of layers by scenarios, and who is at fault.
 
@@ -110,19 +85,38 @@ def to_text(
         terminal: What can be shown.
         spec: What was checked, for the command that is proposed.
         guarded: Whether CloseGuard was inside each layer.
+        seconds: How long the check took.
+        added: By label, the lines where the user's own code may have made the layer.
     """
     width = min(terminal.columns or WIDTH, WIDTH)
     scenarios = max((len(row) for row in report.table.values()), default=0)
-    lines = [
+    head = (
         f"{_count(len(report.table), 'layer')}, {_count(scenarios, 'scenario')},"
-        " no innermost application called" + (", CloseGuard inside each layer" * guarded)
-    ]
+        " no innermost application called" + (", each guarded" * guarded)
+    )
+    lines = _indented(terminal, head, width)
+    if seconds is not None:
+        time = f"  {seconds:.1f} s"
+        lines[-1:] = (
+            [padded(lines[-1], width - len(time)) + time]
+            if width_of(lines[-1]) + len(time) <= width
+            else [lines[-1], time.strip()]
+        )
     for failure in report.baseline:
         text = f"It fails already, so what is below is not judged: {failure}"
         lines += ["", *_indented(terminal, printable(text), width, style="warning")]
     lines += ["", *_table(report, terminal, width), ""]
     for label in report.culprits:
-        lines += [*_paragraph(report, label, terminal, width, spec, guarded=guarded), ""]
+        lines += _paragraph(report, label, terminal, width, (added or {}).get(label, ()))
+        lines += _advice(
+            report.culprits[label],
+            terminal,
+            width,
+            spec,
+            guarded=guarded,
+            is_found=label in (added or {}),
+        )
+        lines.append("")
     for name in dict.fromkeys(finding.label for finding in report.guarded):
         faults = {finding.id: "" for finding in report.guarded if finding.label == name}
         text = f"Held: {name} is at fault ({', '.join(faults)}), and the CloseGuard"
@@ -130,7 +124,8 @@ def to_text(
             terminal, printable(f"{text} inside it closes what it does not."), width
         )
     for note in dict.fromkeys((note.label, note.id) for note in report.notes):
-        lines += _indented(terminal, f"Note: {printable(note[0])} {NOTES[note[1]]}.", width)
+        means = page(note[1]).means.removeprefix("It ").removesuffix(".")
+        lines += _indented(terminal, f"Note: {printable(note[0])} {means} ({note[1]}).", width)
     for text, names in (
         ("Not judged, since it calls nobody", report.not_driven),
         ("Called directly, since no request came through", report.alone),
@@ -189,7 +184,7 @@ def _cell(row: dict[str, str], column: str, terminal: Terminal) -> str:
     seen = {verdict for name, verdict in row.items() if SCENARIOS[name].column == column}
     worst = next((fault for fault in FAULTS if fault in seen), None)
     if worst is not None:
-        return terminal.paint(f"{HELP[worst].cell:>7}", "warning")
+        return terminal.paint(f"{CELLS[worst]:>7}", "warning")
     if "guarded" in seen:
         return f"{'held':>7}"
     return f"{'ok':>7}" if "ok" in seen else terminal.paint(f"{'n/a':>7}", "dim")
@@ -208,39 +203,62 @@ def _columns(row: dict[str, str], at_fault: set[str]) -> Iterator[str]:
 
 
 def _paragraph(
-    report: Report,
-    label: str,
-    terminal: Terminal,
-    width: int,
-    spec: str,
-    *,
-    guarded: bool,
+    report: Report, label: str, terminal: Terminal, width: int, added: Sequence[str]
 ) -> Iterator[str]:
-    """Yield what one layer does, what that costs, and what to type."""
+    """Yield what one layer does, and what that costs."""
     findings = report.culprits[label]
-    where = f"  ({printable(findings[0].where)})" if findings[0].where else ""
+    places = [findings[0].where] if findings[0].where else []
+    places += [f"added at {' or '.join(added)}"] if added else []
+    where = f"  ({printable(', '.join(places))})" if places else ""
     for number, fault in enumerate(
         fault for fault in FAULTS if any(finding.id == fault for finding in findings)
     ):
         head = f"{fault}  {printable(label)}{where if number == 0 else ''}"
-        yield terminal.paint(head, "bold")
-        yield from _indented(terminal, f"{HELP[fault].means} {HELP[fault].costs}", width, "  ")
+        first, *others = wrapped(head, width)
+        yield terminal.paint(first, "bold")
+        yield from (f"    {line}" for line in others)
+        told = page(fault)
+        yield from _indented(terminal, f"{told.means} {told.costs}", width, "  ")
         seen = [finding for finding in findings if finding.id == fault]
         names = ", ".join(_columns(report.table[label], {finding.scenario for finding in seen}))
         yield from _indented(terminal, f"Seen: {names}.", width, "  ")
         yield from _indented(
             terminal, f"{seen[0].scenario}: {printable(seen[0].detail)}.", width, "  "
         )
+
+
+def _advice(
+    findings: Sequence[LayerFinding],
+    terminal: Terminal,
+    width: int,
+    spec: str,
+    *,
+    guarded: bool,
+    is_found: bool,
+) -> Iterator[str]:
+    """Yield what to type about a layer that is at fault."""
+    faults = dict.fromkeys(finding.id for finding in findings)
     if guarded:
         yield "  This is what CloseGuard inside it does not repair."
-        return
-    name, _, patcher = label.partition(" #")[0].partition(" with ")[0].partition(" patched by ")
-    if patcher:
-        fix = (
-            f"Fix:  keep {printable(patcher)} from patching {printable(name)}, and put its"
-            " middleware around CloseGuard(application)."
-        )
-        yield from _indented(terminal, fix, width, "  ")
-        return
-    yield f"  Fix:  application = {printable(name)}(CloseGuard(application))"
-    yield f"  Try:  freedom-middleware check {printable(spec)} --guarded"
+    elif BEYOND.issuperset(faults):
+        text = "CloseGuard cannot repair it: that has to be done in the layer."
+        yield from _indented(terminal, text, width, "  ")
+    else:
+        name, _, patcher = written(findings[0].label).partition(" patched by ")
+        if patcher:
+            text = (
+                f"Fix:  keep {printable(patcher)} from patching {printable(name)}, and put its"
+                " middleware around CloseGuard(application)."
+            )
+            yield from _indented(terminal, text, width, "  ")
+        else:
+            yield f"  Fix:  application = {printable(name)}(CloseGuard(application))"
+            yield f"  Try:  freedom-middleware check {printable(spec)} --guarded"
+        if is_found:
+            yield f"  Do:   freedom-middleware check {printable(spec)} --fix"
+    yield from (f"  Help: freedom-middleware help {fault}" for fault in faults)
+
+
+def written(label: str) -> str:
+    """Return a layer's name as it stands in code, without what the check added to it."""
+    return label.partition(" #")[0].partition(" with ")[0]

@@ -7,7 +7,7 @@ Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and
 import platform
 import sys
 
-from . import cascade, guard, hosts, load, mount, order, startup, when
+from . import cascade, guard, hosts, load, mount, order, startup, watch, when
 
 PARTS = {
     "guard": guard,
@@ -16,6 +16,7 @@ PARTS = {
     "when": when,
     "cascade": cascade,
     "order": order,
+    "watch": watch,
     "startup": startup,
     "load": load,
 }

@@ -26,7 +26,6 @@ from freedom_middleware.dispatch.when import (
     MOST_SEGMENTS,
     OTHER,
     Counts,
-    _with_vary,
 )
 from freedom_middleware.environ import native
 from freedom_middleware.errors import (
@@ -37,6 +36,7 @@ from freedom_middleware.errors import (
     PredicateError,
     TableTypeError,
 )
+from freedom_middleware.response import with_vary
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 from freedom_middleware.tree import draw
 
@@ -620,7 +620,7 @@ class TestVary:
         headers = [("A", "1"), ("vary", "x"), ("B", "2"), ("Vary", "y"), ("C", "3")]
         before = headers.copy()
 
-        merged = _with_vary(headers, ["Cookie"])
+        merged = with_vary(headers, ["Cookie"])
 
         assert merged == [("A", "1"), ("Vary", "x, y, Cookie"), ("B", "2"), ("C", "3")]
         assert headers == before
@@ -637,7 +637,7 @@ class TestVary:
             values = [v for n, v in headers if n.lower() == "vary"]
             return [name.lower() for v in values for name in v.split(", ") if name]
 
-        after = _with_vary(headers, asked)
+        after = with_vary(headers, asked)
 
         before, told = listed(headers), listed(after)
         if "*" in before:
@@ -646,7 +646,7 @@ class TestVary:
             assert set(told) == set(before) | {name.lower() for name in asked}
             assert len(told) - len(before) == len(set(told) - set(before))
         assert [h for h in after if h[0] == "ETag"] == [h for h in headers if h[0] == "ETag"]
-        assert _with_vary(after, asked) == after
+        assert with_vary(after, asked) == after
 
     def test_a_lazy_application_and_one_that_starts_again_are_told_too(self):
         def lazy(environ, start_response):

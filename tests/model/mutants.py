@@ -92,7 +92,7 @@ MUTANTS = {
     ),
     "closed within a collection": (
         "dropped",
-        "    collected = _collecting or",
+        "    collected = collecting_here() or",
         "    collected = False and",
     ),
     "a collection never starts": ("dropped", 'phase == "start"', "False"),
@@ -104,12 +104,12 @@ MUTANTS = {
     ),
     "what cannot be closed there is lost": (
         "dropped",
-        "    else:\n        waiting.append(drop)",
+        "    else:\n        drop.wait()",
         "    else:\n        pass",
     ),
     "what was closed there is not counted": (
         "dropped",
-        "        finally:\n            waiting.append(drop)",
+        "        finally:\n            drop.wait()",
         "        finally:\n            pass",
     ),
     # the queue
@@ -132,16 +132,41 @@ MUTANTS = {
     "settled within a collection": ("dropped", " or collecting_here()", ""),
     "settled within a settling": ("dropped", "thread.settling = True", "pass"),
     "settled only once": ("dropped", "    thread.settling = False", "    pass"),
-    "settled without a limit": ("dropped", "settled == MOST_AT_ONCE", "False"),
-    "only the first of the queue are looked at": (
+    "settled without a limit": (
         "dropped",
-        "range(len(waiting))",
+        "range(min(len(self.drops), most))",
+        "range(len(self.drops))",
+    ),
+    "settled without a limit over all": ("dropped", "MOST_AT_ONCE - settled", "MOST_AT_ONCE"),
+    "no other thread is looked at": (
+        "dropped",
         "range(min(len(waiting), MOST_AT_ONCE))",
+        "range(0)",
+    ),
+    "its own are not looked at first": (
+        "dropped",
+        "settled = thread.settle(thread, MOST_AT_ONCE)",
+        "settled = 0",
     ),
     "what is not due is forgotten": (
         "dropped",
-        "            if self._pending:\n                waiting.append(self)",
-        "            if self._pending:\n                pass",
+        "        if owner.drops:\n            owner.announce()",
+        "        pass",
+    ),
+    "nobody is told for whom something waits": (
+        "dropped",
+        "        thread.announce()",
+        "        pass",
+    ),
+    "announced once and for all": (
+        "dropped",
+        "    owner.announced = False",
+        "    owner.announced = True",
+    ),
+    "what is not due is taken": (
+        "dropped",
+        "                if self.drops[0].due(thread) is None:\n                    break\n",
+        "",
     ),
     "any thread closes what waits": ("dropped", " or thread is self.thread:", " or True:"),
     "its own thread does not close what waits": (
@@ -188,8 +213,8 @@ MUTANTS = {
     ),
     "a child believes that it is its parent": (
         "dropped",
-        "    _process = object()\n\n",
-        "\n",
+        "    _process = object()\n    _anybody",
+        "    _anybody",
     ),
     "a child inherits the queue": ("dropped", "    waiting.clear()\n", ""),
     "a child inherits a collection": (

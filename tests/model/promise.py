@@ -36,6 +36,10 @@ LOSSY = "lossy"  # two guards, and between them a layer that loses it
 
 LAYERS = (NESTED, LOSSY)
 
+REPAIRS = ("closed", "late", "elsewhere", "")
+
+ANYBODY = ("anybody", 0)  # as whose thread that counts which is only to be reported
+
 
 @dataclass(slots=True)
 class Body:
@@ -61,7 +65,10 @@ class Promise:
     """The state of the world.
 
     Attributes:
-        most: How many waiting bodies one request closes or reports.
+        most: How many waiting bodies one request closes or reports, and at how many threads
+            it looks for which some wait.
+        waiting: What waits for each thread, the oldest first.
+        turns: The threads for which something waits, in the order in which others look.
         events: What was closed, in this order: the body, the thread, and whether that was
             inside another close() on this thread.
         counts: How many bodies were repaired in which way.
@@ -69,7 +76,8 @@ class Promise:
 
     most: int = 2
     bodies: dict[int, Body] = field(default_factory=dict)
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: dict[tuple[str, int], list[Waiting]] = field(default_factory=dict)
+    turns: list[tuple[str, int]] = field(default_factory=list)
     opened: int = 0
     serials: dict[tuple[str, int], int] = field(default_factory=dict)
     traps: list[int] = field(default_factory=list)
@@ -80,15 +88,17 @@ class Promise:
     settling: list[str] = field(default_factory=list)
     closing: list[str] = field(default_factory=list)  # threads inside a close()
     events: list[tuple[int, str, bool]] = field(default_factory=list)
-    counts: dict[str, int] = field(
-        default_factory=lambda: {"closed": 0, "late": 0, "elsewhere": 0, "left": 0}
-    )
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(REPAIRS, 0))
 
     def copy(self):
         return replace(
             self,
             bodies={name: replace(body) for name, body in self.bodies.items()},
-            waiting=[replace(entry) for entry in self.waiting],
+            waiting={
+                owner: [replace(entry) for entry in entries]
+                for owner, entries in self.waiting.items()
+            },
+            turns=list(self.turns),
             serials=dict(self.serials),
             traps=list(self.traps),
             closing=[],
@@ -115,10 +125,19 @@ class Promise:
                 for _, body in sorted(self.bodies.items())
             ),
             tuple(
-                "closed"
-                if entry.repaired
-                else (names[entry.body], self.bodies[entry.body].closed or entry.overdue)
-                for entry in self.waiting
+                (
+                    self._label(owner),
+                    tuple(
+                        "closed"
+                        if entry.repaired
+                        else (
+                            names[entry.body],
+                            self.bodies[entry.body].closed or entry.overdue,
+                        )
+                        for entry in self.waiting[owner]
+                    ),
+                )
+                for owner in self.turns
             ),
             tuple(names[name] for name in self.traps if name in names),
             self.second_runs,
@@ -126,19 +145,51 @@ class Promise:
 
     def queue(self):
         """Return what waits, as it can be seen from outside: bodies, or None once closed."""
-        return [None if self._is_closed(entry.body) else entry.body for entry in self.waiting]
+        return [(self._label(owner), self._names(owner)) for owner in self.turns]
+
+    def _names(self, owner):
+        return [
+            None if self._is_closed(entry.body) else entry.body for entry in self.waiting[owner]
+        ]
+
+    def entries(self):
+        return [entry for entries in self.waiting.values() for entry in entries]
 
     def adopt(self, queue):
         """Take over the order of what a collection found: it is the collector's own."""
-        names = self.queue()
-        places = [place for place, entry in enumerate(self.waiting) if entry.found]
-        found = [(names[place], self.waiting[place]) for place in places]
-        if len(queue) != len(names):
+        if len(queue) != len(self.turns):
             return  # the comparison will say so
+        places = [
+            place
+            for place, owner in enumerate(self.turns)
+            if all(entry.found for entry in self.waiting[owner]) and self.waiting[owner]
+        ]
+        owners = [self.turns[place] for place in places]
+        for place in places:
+            label, names = queue[place]
+            match = next(
+                (
+                    owner
+                    for owner in owners
+                    if self._label(owner) == label
+                    and sorted(map(str, self._names(owner))) == sorted(map(str, names))
+                ),
+                owners[0],
+            )
+            owners.remove(match)
+            self.turns[place] = match
+        for owner, (_, names) in zip(self.turns, queue, strict=True):
+            if len(names) == len(self.waiting[owner]):
+                self._reorder(owner, names)
+
+    def _reorder(self, owner, queue):
+        names, entries = self._names(owner), self.waiting[owner]
+        places = [place for place, entry in enumerate(entries) if entry.found]
+        found = [(names[place], entries[place]) for place in places]
         for place in places:
             match = next((pair for pair in found if pair[0] == queue[place]), found[0])
             found.remove(match)
-            self.waiting[place] = match[1]
+            entries[place] = match[1]
 
     # -- what can happen --
 
@@ -158,7 +209,7 @@ class Promise:
                 found.append(("read", name))
         if self.second_runs:
             found.append(("end",))
-        if any(not entry.overdue for entry in self.waiting):
+        if any(not entry.overdue for entry in self.entries()):
             found.append(("pass",))
         if wrapped:
             found += [("inside", op[1], op) for op in simple]
@@ -173,7 +224,7 @@ class Promise:
     def perform(self, op):
         """Do *op*; return the name of the exception that it raises, or None."""
         self.events.clear()
-        for entry in self.waiting:
+        for entry in self.entries():
             entry.found = False
         raised = self._do(op)
         self._forget()
@@ -204,7 +255,7 @@ class Promise:
             case ["end"]:
                 self.second_runs = False
             case ["pass"]:
-                for entry in self.waiting:
+                for entry in self.entries():
                     entry.overdue = True
             case ["inside", thread, inner]:
                 self._enter(thread)
@@ -232,7 +283,10 @@ class Promise:
         return (name, self.second if name == "B" else 0)
 
     def _owner(self, body):
-        return body.owner[0] if self._runs(body.owner) else "ended"
+        return self._label(body.owner)
+
+    def _label(self, owner):
+        return owner[0] if owner == ANYBODY or self._runs(owner) else "ended"
 
     def _runs(self, owner):
         return owner == ("A", 0) or (self.second_runs and owner == ("B", self.second))
@@ -245,7 +299,7 @@ class Promise:
 
     def _forget(self):
         """Leave out what nobody has any more."""
-        waits = {entry.body for entry in self.waiting if not entry.repaired}
+        waits = {entry.body for entry in self.entries() if not entry.repaired}
         for name, body in sorted(self.bodies.items(), reverse=True):  # the outer one first
             gone = body.where == "dropped" and name not in waits
             if body.where == "inside":
@@ -325,11 +379,11 @@ class Promise:
         body.where = "dropped"
         if not body.closed:
             here = body.owner == self._thread(thread) and self._is_newest(body)
-            if here and not self.collecting and thread not in self.called:
+            if here and self.collecting != thread and thread not in self.called:
                 self._closes(thread, name, "closed")
-                self.waiting.append(Waiting(name, "closed"))
+                self._wait(ANYBODY, Waiting(name, "closed"))
             else:
-                self.waiting.append(Waiting(name))
+                self._wait(body.owner, Waiting(name))
                 return  # what it holds waits with it
         if body.inner in self.bodies and self.bodies[body.inner].where == "inside":
             self._drop(thread, body.inner)
@@ -346,7 +400,7 @@ class Promise:
         for name in sorted(found):
             self.bodies[name].where = "dropped"
             if not self.bodies[name].closed:
-                self.waiting.append(Waiting(name, found=True))
+                self._wait(self.bodies[name].owner, Waiting(name, found=True))
         before, self.collecting = self.collecting, thread
         for name in self.traps:
             if name in self.bodies:
@@ -354,31 +408,46 @@ class Promise:
         self.traps.clear()
         self.collecting = before
 
+    def _wait(self, owner, entry):
+        self.waiting.setdefault(owner, []).append(entry)
+        if owner not in self.turns:
+            self.turns.append(owner)
+
     def _settle(self, thread):
-        """Between two requests: close what *thread* may close."""
+        """Between two requests: close what *thread* may close, its own first."""
         if thread in (self.collecting, *self.called, *self.settling):
             return
         self.settling.append(thread)
-        settled = 0
-        for _ in range(len(self.waiting)):
+        settled = self._settle_those_of(self._thread(thread), thread, self.most)
+        for _ in range(min(len(self.turns), self.most)):
             if settled == self.most:
                 break
-            entry = self.waiting.pop(0)
+            owner = self.turns.pop(0)
+            settled += self._settle_those_of(owner, thread, self.most - settled)
+            if self.waiting[owner] and owner not in self.turns:
+                self.turns.append(owner)
+        self.settling.remove(thread)
+
+    def _settle_those_of(self, owner, thread, most):
+        settled = 0
+        entries = self.waiting.get(owner, [])
+        for _ in range(min(len(entries), most)):
+            entry = entries[0]
+            if (
+                entry.repaired
+                or self.bodies[entry.body].closed
+                or owner == self._thread(thread)
+            ):
+                repair = "late"
+            elif entry.overdue or not self._runs(owner):
+                repair = "elsewhere"
+            else:
+                break  # the oldest is not overdue, and so none is
+            entries.pop(0)
             settled += 1
             if entry.repaired:
                 self.counts[entry.repaired] += 1
-                continue
-            body = self.bodies[entry.body]
-            if body.closed:
-                continue  # by another, while it waited
-            if body.owner == self._thread(thread):
-                repair = "late"
-            elif entry.overdue or not self._runs(body.owner):
-                repair = "elsewhere"
-            else:
-                self.waiting.append(entry)
-                settled -= 1
-                continue
-            self._closes(thread, entry.body, repair)
-            self.counts[repair] += 1
-        self.settling.remove(thread)
+            elif not self.bodies[entry.body].closed:  # by another, while it waited
+                self._closes(thread, entry.body, repair)
+                self.counts[repair] += 1
+        return settled

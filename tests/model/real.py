@@ -118,14 +118,23 @@ class World:
         self.unraisable = []
         self.deep = 0  # how often this thread is inside a call or a collection
         self.outer = set()  # bodies of a guard around a guard
+        self.owners = {}  # the names of the threads that opened something
         self.before = self._totals()
 
     def counts(self):
         return {name: total - self.before[name] for name, total in self._totals().items()}
 
     def queue(self):
-        """Return what waits, as the model sees it."""
-        return [self._name_of(*drop._pending) for drop in dropped.waiting]
+        """Return what waits, as the model sees it: for whom, and the bodies."""
+        return [
+            (self._label(thread), [self._name_of(*drop._pending) for drop in thread.drops])
+            for thread in dropped.waiting
+        ]
+
+    def _label(self, thread):
+        if thread is dropped._anybody:
+            return "anybody"
+        return self.owners[thread] if thread.alive else "ended"
 
     def thread(self):
         return self.names.name
@@ -202,6 +211,7 @@ class World:
             return FileWrapper(source) if kind == promise.FILE else source
 
         body = self.respond(application, guard)
+        self.owners[dropped.here.thread] = self.thread()
         self.opened += 2 if guard else 1
         if guard:
             self.outer.add(name + 1)
@@ -342,11 +352,11 @@ class World:
     # -- what can be seen --
 
     def _totals(self):
-        found = dict.fromkeys(("closed", "late", "elsewhere", "left"), 0)
-        for guard in (self.guard, self.nested, self.lossy):
-            for name in found:
-                found[name] += getattr(guard.ledger, name)
-        return found
+        guards = (self.guard, self.nested, self.lossy)
+        return {
+            repair: sum(guard.leaks.total(repair) for guard in guards)
+            for repair in promise.REPAIRS
+        }
 
     def _name_of(self, body=None):
         """Return the name of a body that can be closed, or None."""
@@ -380,7 +390,10 @@ def quiet_world():
             world.stop()
     finally:
         dropped.MOST_AT_ONCE, dropped.monotonic = limit, clock
-        dropped.waiting.clear()
+        while dropped.waiting:
+            thread = dropped.waiting.popleft()
+            thread.announced = False
+            thread.drops.clear()
         sys.unraisablehook = hook
         logger.setLevel(level)
         gc.unfreeze()

@@ -1,7 +1,7 @@
-"""With CloseGuard around, and nothing else, a server sends what it sends without it.
+"""With CloseGuard or LeakWatch around, a server sends what it sends without it.
 
 Servers look at what an application returns: a list, a file of their own wrapper.  What
-they gain by that the guard must not cost.
+they gain by that neither must cost.
 """
 
 import re
@@ -35,6 +35,12 @@ def guarded(server, tmp_path_factory):
         yield site
 
 
+@pytest.fixture(scope="module")
+def watched(server, tmp_path_factory):
+    with running(server, tmp_path_factory.mktemp("watched"), MYSITE_VARIANT="watched") as site:
+        yield site
+
+
 class TestAnswers:
     """What a client gets."""
 
@@ -55,15 +61,21 @@ class TestAnswers:
             "/folder/missing",
         ],
     )
-    def test_the_guard_changes_no_header_and_no_byte(self, bare, guarded, target, method):
-        assert told(guarded.get(target, method=method)) == told(bare.get(target, method=method))
+    def test_no_header_and_no_byte_changes(self, bare, guarded, watched, target, method):
+        answer = told(bare.get(target, method=method))
+
+        assert told(guarded.get(target, method=method)) == answer
+        assert told(watched.get(target, method=method)) == answer
 
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    def test_a_list_of_one_chunk_has_its_length_where_the_server_counts(self, guarded, method):
-        answer = guarded.get("/plain/one-chunk", method=method)
+    def test_a_list_of_one_chunk_has_its_length_where_the_server_counts(
+        self, guarded, watched, method
+    ):
+        for site in guarded, watched:
+            answer = site.get("/plain/one-chunk", method=method)
 
-        length = dict(told(answer).headers).get("content-length")
-        assert length == ("9" if guarded.server.counts_one_chunk else None)
+            length = dict(told(answer).headers).get("content-length")
+            assert length == ("9" if site.server.counts_one_chunk else None)
 
 
 class TestLists:
@@ -92,7 +104,7 @@ class TestLists:
 class TestSendfile:
     """A file goes from the disk to the socket, and not through Python."""
 
-    @pytest.mark.parametrize("variant", ["bare", "alone"])
+    @pytest.mark.parametrize("variant", ["bare", "alone", "watched"])
     def test_the_kernel_sends_the_file(self, server, variant, tmp_path):
         assert sent_by_the_kernel(server, variant, tmp_path) == SIZE
 

@@ -103,6 +103,16 @@ def test_what_is_not_compiled_is_named_and_counts_as_no_skip(run, workers):
 
 
 @both_ways
+def test_the_rest_is_what_all_adds(run, workers):
+    finished = run(TESTS, "-n", workers, "--rest")
+
+    assert finished.returncode == 0
+    assert "5 passed" in finished.stdout
+    assert "left out" not in finished.stdout
+    assert "deselected" not in finished.stdout
+
+
+@both_ways
 def test_a_skip_is_a_failure_under_all(run, workers):
     finished = run(SKIPPED, "-n", workers, "--all")
 

@@ -1,5 +1,7 @@
 """The public names as a user's type checker sees them; checked by pyright, never run."""
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import assert_type
@@ -7,13 +9,15 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from webob import Request, Response
 
+import freedom_middleware
 from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When, explain
 from freedom_middleware.cookies import Collision, collisions
 from freedom_middleware.dispatch import Methods, Predicate, header, method, path, predicate
 from freedom_middleware.dispatch.explanation import Explanation
 from freedom_middleware.dispatch.table import Series, Table
-from freedom_middleware.findings import Finding
+from freedom_middleware.findings import Finding, LeakCount
 from freedom_middleware.leaks import Report, check
+from freedom_middleware.ledger import Ledger, snapshot
 from freedom_middleware.serve import Server
 from freedom_middleware.testing import Exchange, exchange
 from freedom_middleware.tree import Edge, Node, children_of, draw, edges_of, walk
@@ -72,7 +76,21 @@ cascade.applications.append(plain)
 methods = Methods({"GET": plain, "POST": "shop:app"}, back=("REMOTE_USER",), share=True)
 assert_type(methods.methods, Table)
 
-guarded = CloseGuard(mount, repair=False, on_leak=told)
+
+def counted(leak: LeakCount) -> None:
+    assert_type(leak.mount + leak.id + leak.repair + leak.where, str)
+    assert_type(leak.times, int)
+
+
+guarded = CloseGuard(mount, repair=False, on_leak=told, on_count=counted)
+assert_type(guarded.leaks, Ledger)
+assert_type(guarded.leaks.snapshot(), tuple[LeakCount, ...])
+assert_type(guarded.leaks.total("late"), int)
+assert_type(snapshot(), tuple[LeakCount, ...])
+
+# Names that are loaded when they are asked for are no more lenient than others.
+assert_type(freedom_middleware.Cascade([plain]).applications, Series)
+freedom_middleware.Cascad  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 # Whatever is an application for us is one for everybody.
 everybody: list[WSGIApplication] = [guarded, mount, hosts, when, cascade, methods, site]

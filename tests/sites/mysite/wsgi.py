@@ -5,7 +5,8 @@ MYSITE_VARIANT says what is around them:
 - ``bare``: nothing;
 - ``lossy``: a middleware that loses ``close()``;
 - ``guarded``: the same, around CloseGuard;
-- ``alone``: CloseGuard, and nothing that loses anything.
+- ``alone``: CloseGuard, and nothing that loses anything;
+- ``watched``: a LeakWatch of every request.
 """
 
 import gc
@@ -19,6 +20,7 @@ from elasticapm import Client
 from elasticapm.middleware import ElasticAPM
 
 from freedom_middleware import Application, CloseGuard, Mount
+from freedom_middleware.leaks import LeakWatch
 
 variant = os.environ["MYSITE_VARIANT"]
 
@@ -37,6 +39,9 @@ served = Mount(
 
 if variant in ("guarded", "alone"):
     served = CloseGuard(served)
+
+if variant == "watched":
+    served = LeakWatch(served, sample=1)
 
 if variant in ("lossy", "guarded"):
     # It captures what is raised, and neither asks nor tells its own server anything.
