@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-__all__ = ["MISSING", "Place", "behind", "declared", "is_a", "lookup", "places_in"]
+__all__ = ["MISSING", "Place", "behind", "declared", "entry_of", "is_a", "lookup", "places_in"]
 
 MISSING: Any = type("MISSING", (), {"__repr__": lambda _: "MISSING", "__slots__": ()})()
 """What :func:`lookup` returns for an attribute that is not there."""
@@ -78,6 +78,15 @@ def lookup(thing: object, name: str) -> Any:
         entry = _class_attributes(cls).get(name, MISSING)
         if type(entry) is types.MemberDescriptorType:
             return _read(functools.partial(entry.__get__, thing))
+        if entry is not MISSING:
+            return entry
+    return MISSING
+
+
+def entry_of(cls: type, name: str) -> Any:
+    """Return what a class, or one that it inherits from, has under *name*, or ``MISSING``."""
+    for each in type.__dict__["__mro__"].__get__(cls):
+        entry = _class_attributes(each).get(name, MISSING)
         if entry is not MISSING:
             return entry
     return MISSING

@@ -12,7 +12,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .places import MISSING, declared, is_a, lookup, places_in
+from .places import MISSING, declared, entry_of, is_a, lookup, places_in
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -149,24 +149,16 @@ def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
 
 def _shape_of_class(cls: type) -> _Shape | None:
     """Return the shape of a class whose instances are bodies, and so is an application."""
-    made = _entry_of(cls, "__init__")
-    if type(made) is not types.FunctionType or _entry_of(cls, "__iter__") is MISSING:
+    made = entry_of(cls, "__init__")
+    if type(made) is not types.FunctionType or entry_of(cls, "__iter__") is MISSING:
         return None
     shape = _without_first(_shape_of_function(made), 1)
     return shape if shape is None or shape.required == shape.most == len(shape.names) else None
 
 
-def _entry_of(cls: type, name: str) -> Any:
-    for each in type.__dict__["__mro__"].__get__(cls):
-        entry = type.__dict__["__dict__"].__get__(each).get(name, MISSING)
-        if entry is not MISSING:
-            return entry
-    return MISSING
-
-
 def _class_call(thing: Any) -> Any:
     """Return what the class of *thing* has as ``__call__``; an instance's own is not used."""
-    call = _entry_of(type(thing), "__call__")
+    call = entry_of(type(thing), "__call__")
     return MISSING if call is None else call
 
 

@@ -12,7 +12,7 @@ import functools
 import types
 from typing import TYPE_CHECKING, Any
 
-from ..places import MISSING, is_a, places_in
+from ..places import MISSING, entry_of, is_a, places_in
 from .probe import request_in
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def function_of(application: Any) -> types.FunctionType | None:
     if is_a(application, types.MethodType):
         application = application.__func__
     if type(application) is not types.FunctionType:
-        application = _of_class(application, "__call__")
+        application = entry_of(type(application), "__call__")
     return application if type(application) is types.FunctionType else None
 
 
@@ -93,7 +93,7 @@ def original_of(application: Any, steps: int = 8) -> tuple[Any, list[Any]]:
     if is_a(application, type, types.FunctionType, types.MethodType):
         return MISSING, []
     for name in ("__call__", "wsgi_app", "wsgi"):
-        method, around = _of_class(application, name), []
+        method, around = entry_of(type(application), name), []
         while steps and (inner := next(_methods_in(method), None)) is not None:
             around.append(_author_of(method))
             method, steps = inner, steps - 1
@@ -104,11 +104,8 @@ def original_of(application: Any, steps: int = 8) -> tuple[Any, list[Any]]:
 
 def _author_of(patch: Any) -> Any:
     """Return the function that patches; of a wrapt proxy, the one that its author wrote."""
-    for cls in type.__dict__["__mro__"].__get__(type(patch)):
-        entry = type.__dict__["__dict__"].__get__(cls).get("_self_wrapper", MISSING)
-        if entry is not MISSING:
-            return entry.__get__(patch)
-    return patch
+    entry = entry_of(type(patch), "_self_wrapper")
+    return patch if entry is MISSING else entry.__get__(patch)
 
 
 def _methods_in(method: Any) -> Iterator[Any]:
@@ -125,11 +122,3 @@ def _methods_in(method: Any) -> Iterator[Any]:
                 yield value
         elif place.name == "__wrapped__":
             yield from _methods_in(value)
-
-
-def _of_class(application: Any, name: str) -> Any:
-    for cls in type.__dict__["__mro__"].__get__(type(application)):
-        entry = type.__dict__["__dict__"].__get__(cls).get(name, MISSING)
-        if entry is not MISSING:
-            return entry
-    return MISSING
