@@ -192,14 +192,15 @@ def candidates(
     for place, value, way in _reachable(application, hops, lambda value: True, look):
         if type(value) is str and place.name in _NAMES and not named.get(value):
             named[value] = list(_routes_in(way[-1]))
-        if value is not application and kind_by_looks(value, telling=True) == "WSGI":
+        if any(value is thing for thing in way):
+            continue  # what refers to itself
+        if kind_by_looks(value, telling=True) == "WSGI":
             known = found.setdefault(id(value), (value, [], [], way[1:]))
             known[1].append(place)
             known[2].extend(text for thing in way[1:] for text in _routes_in(thing))
     for _, places, routes, _ in found.values():
-        if not routes:
-            for key in re.findall(r"\['([^']+)'\]", places[0].path):
-                routes += named.get(key, ())
+        for key in re.findall(r"\['([^']+)'\]", places[0].path):
+            routes += named.get(key, ())
     return tuple(
         Edge(
             places[0].path,
