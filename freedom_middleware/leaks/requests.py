@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from ..wsgi import Environ
-    from .instrument import Link
+    from . import instrument  # which imports this one
 
 __all__ = ["CREDENTIALS", "Request", "environ_for", "requests_for"]
 
@@ -39,7 +39,7 @@ class Request(NamedTuple):
     method: str = "GET"
     host: str = ""
     asks: tuple[tuple[str, str], ...] = ()
-    refusing: frozenset[Link] = frozenset()
+    refusing: frozenset[instrument.Link] = frozenset()
 
     def __str__(self) -> str:
         at = f" at {self.host}" if self.host else ""
@@ -61,7 +61,9 @@ def environ_for(request: Request, number: int) -> Environ:
     return environ
 
 
-def requests_for(links: Sequence[Link], entry: Request, paths: Sequence[str]) -> list[Request]:
+def requests_for(
+    links: Sequence[instrument.Link], entry: Request, paths: Sequence[str]
+) -> list[Request]:
     """Return *entry*, and what the labels and routes of *links* suggest instead of it.
 
     Args:
