@@ -30,7 +30,7 @@ from ..plausible import kind_by_looks
 from ..tree import adapted, edges_of, name_of
 from .checking import numbered
 from .instrument import Layer, Link
-from .probe import Call, Probe, Record, line_of, probe_for, request_of
+from .probe import Call, Probe, Record, line_of, probe_for, request_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -180,7 +180,12 @@ class Exchange:
             return body  # type: ignore[no-any-return]
         passing = _watched(body, outer, self)
         self.passing = weakref.ref(passing)
-        return passing
+        try:
+            return passing
+        finally:
+            # A traceback of what was raised and handled inside keeps this frame, for as
+            # long as it is kept itself.  It must not keep the body.
+            del body, passing
 
     def called(
         self, link: Link, application: Any, environ: Environ, start_response: StartResponse
@@ -194,11 +199,14 @@ class Exchange:
             handed.raised = True
             raise
         handed.closable = is_closable(body)
-        if handed.closable:
-            if not is_file(body, environ):
-                return _watched(body, handed, None)
-            handed.closable = _count_closes(body, handed, None)
-        return body  # type: ignore[no-any-return]
+        try:
+            if handed.closable:
+                if not is_file(body, environ):
+                    return _watched(body, handed, None)
+                handed.closable = _count_closes(body, handed, None)
+            return body  # type: ignore[no-any-return]
+        finally:
+            del body  # as above
 
     def end(self, *, is_finalizing: bool = False) -> None:
         """The response is over: let the watcher know, once."""
@@ -603,7 +611,7 @@ def _boundary(link: Link, standing: _Standing) -> Probe:
         arguments = tuple(
             given for given in (environ, start_response, *more) if given is not MISSING
         )
-        request = request_of(arguments, keywords)
+        request = request_in(arguments, keywords)
         if request is not None and WATCHED in request[0]:
             return request[0][WATCHED].called(link, target, *request)
         return target(*arguments, **keywords)

@@ -233,7 +233,7 @@ class Probe:
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
         """Do what is to be done with a request; pass any other call on."""
-        request = request_of(arguments, keywords)
+        request = request_in(arguments, keywords)
         if request is None:
             return self._freedom_target(*arguments, **keywords)
         return self._freedom_act(self._freedom_target, *request)
@@ -268,7 +268,7 @@ class Probe:
         return self  # a function in an instance is no method, and neither is this
 
 
-def request_of(
+def request_in(
     arguments: tuple[Any, ...], keywords: dict[str, Any]
 ) -> tuple[Environ, StartResponse] | None:
     """Return environ and start_response if that is what an application was called with."""
