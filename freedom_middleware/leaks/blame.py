@@ -107,14 +107,15 @@ def _fault(exchange: Exchange, handed: Handed) -> Verdict | None:
 
 def of_server(exchange: Exchange) -> LayerFinding:
     """Return the finding about a response that whoever called for it dropped."""
-    read = "whole" if exchange.outer.ended else "in part" if exchange.outer.reads else "not"
+    outer = exchange.outer
+    read = "read whole" if outer.ended else "read in part" if outer.reads else "not read"
     return LayerFinding(
         SERVER,
         None,
         "whoever called it",
         "",
-        how(exchange.outer),
-        f"the response was read {read} and dropped without close()",
+        how(outer),
+        f"the response was {read} and dropped without close()",
         exchange.request,
     )
 

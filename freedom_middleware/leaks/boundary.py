@@ -180,7 +180,12 @@ class Exchange:
             return body  # type: ignore[no-any-return]
         passing = _watched(body, outer, self)
         self.passing = weakref.ref(passing)
-        return passing
+        try:
+            return passing
+        finally:
+            # A traceback of what was raised and handled inside keeps this frame, for as
+            # long as it is kept itself.  It must not keep the body.
+            del body, passing
 
     def called(
         self, link: Link, application: Any, environ: Environ, start_response: StartResponse
@@ -194,11 +199,14 @@ class Exchange:
             handed.raised = True
             raise
         handed.closable = is_closable(body)
-        if handed.closable:
-            if not is_file(body, environ):
-                return _watched(body, handed, None)
-            handed.closable = _count_closes(body, handed, None)
-        return body  # type: ignore[no-any-return]
+        try:
+            if handed.closable:
+                if not is_file(body, environ):
+                    return _watched(body, handed, None)
+                handed.closable = _count_closes(body, handed, None)
+            return body  # type: ignore[no-any-return]
+        finally:
+            del body  # as above
 
     def end(self, *, is_finalizing: bool = False) -> None:
         """The response is over: let the watcher know, once."""

@@ -4,6 +4,7 @@ import gc
 import io
 import re
 import threading
+import weakref
 from wsgiref.util import FileWrapper
 
 import pytest
@@ -736,6 +737,42 @@ class TestAtOnce:
         assert exchange(application).body == b"onetwo"
         settle(application)
         assert found == []
+
+    def test_a_traceback_that_is_kept_does_not_keep_the_body(self):
+        """Or what a layer drops would not die where it does, while somebody looks."""
+        kept = []
+
+        def handles(application):
+            def layer(environ, start_response):
+                body = application(environ, start_response)
+                try:
+                    raise LookupError("on purpose")
+                except LookupError as error:
+                    kept.append(error)
+                try:
+                    return body
+                finally:
+                    del body
+
+            return layer
+
+        def catches(environ, start_response):
+            try:
+                raise LookupError("on purpose")
+            except LookupError as error:
+                kept.append(error)
+            return SpyBody()
+
+        died = []
+        application, found = watch(proxy_fix(handles(catches)))
+        body = application(make_environ(), lambda *_: None)
+        weakref.finalize(body, died.append, "passing")
+        weakref.finalize(body._watched_body._watched_body, died.append, "inner")
+        del body
+
+        assert sorted(died) == ["inner", "passing"]
+        settle(application)
+        assert ids_of(found) == {"server-never-closed"}
 
     def test_a_child_that_answers_one_request_twice(self):
         def retries(application):
