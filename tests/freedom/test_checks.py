@@ -24,6 +24,14 @@ FILES = {
         site = Application.from_settings("mysite.settings")
         application = CloseGuard(Mount(site, {"/shop": "shop:app", "/static/x": "shop:app"}))
     """,
+    "mysite/twins.py": """
+        from flask import Flask
+        from freedom_middleware import Application, Mount
+        blog, wiki = Flask("blog"), Flask("wiki")
+        blog.secret_key = wiki.secret_key = "the same"
+        site = Application.from_settings("mysite.settings")
+        application = Mount(site, {"/blog": blog, "/wiki": wiki})
+    """,
     "mysite/below.py": """
         from freedom_middleware import Application, Mount
         site = Application.from_settings("mysite.settings")
@@ -147,6 +155,17 @@ class TestOfSettings:
                 f"Set SESSION_COOKIE_NAME = '{name}' in {prefix}.",
             )
             for prefix, name in (("/shop", "shop_session"), ("/static/x", "static_x_session"))
+        ]
+
+    def test_cookies_that_are_signed_by_one_key(self, check):
+        assert check(WSGI_APPLICATION=composed("twins")) == [
+            warning(
+                "W002",
+                "Cookie 'session': /blog (Flask) and /wiki (Flask) log out each other's"
+                " visitors. Their SECRET_KEY is the same: each takes the other's session for"
+                " its own.",
+                "Set SESSION_COOKIE_NAME = 'wiki_session' in /wiki.",
+            )
         ]
 
     @pytest.mark.parametrize(
