@@ -291,7 +291,7 @@ class TestCommand:
         done = run("mysite.wsgi", FORCE_SCRIPT_NAME="/app")
 
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith(
+        assert (
             "Each layer closes every response exactly once.\n"
             "\n"
             "freedom_middleware.W001\n"
@@ -299,7 +299,7 @@ class TestCommand:
             "  every URL that it makes begins with the wrong prefix.\n"
             "  Take it away: the server and the mounts say what SCRIPT_NAME is. See\n"
             "  docs/system-checks.md#w001\n"
-        )
+        ) in done.stdout
 
     def test_programs_get_them_too(self, run):
         done = run("mysite.wsgi", "--json", FORCE_SCRIPT_NAME="/app")
@@ -327,7 +327,7 @@ class TestCommand:
     def test_wsgi_application_is_the_one_that_is_checked(self, run, named, says):
         done = run("mysite.wsgi", WSGI_APPLICATION=named)
 
-        assert ("freedom_middleware" in done.stdout) == (says is not None)
+        assert ("freedom_middleware.W" in done.stdout) == (says is not None)
         assert (says or "Each layer closes") in re.sub(r"\n +", " ", done.stdout)
 
     def test_an_application_without_a_site_has_none(self, project, command):
