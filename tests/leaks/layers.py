@@ -215,9 +215,11 @@ def early(application):
     def layer(environ, start_response):
         body = application(environ, start_response)
         chunks = iter(body)
-        first = next(chunks, b"")
-        if hasattr(body, "close"):
-            body.close()
+        try:
+            first = next(chunks, b"")
+        finally:
+            if hasattr(body, "close"):
+                body.close()
         return chain([first], chunks)
 
     return layer
@@ -266,7 +268,7 @@ FAULTY = {
     by_generator: {"close-lost", "close-repeated"},  # not begun; left
     on_iterator: {"close-on-iterator"},
     twice: {"close-repeated"},
-    early: {"close-early", "close-lost"},  # where the first chunk is an error
+    early: {"close-early"},
     elsewhere: {"close-wrong-thread"},
     if_true: {"close-lost"},
     unless_head: {"close-lost"},
