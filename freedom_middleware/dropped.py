@@ -387,7 +387,9 @@ def _forget() -> None:
     """Start afresh in a forked child: what the parent opened is the parent's to close."""
     global here, _anybody, _collecting, _process
     here = None
-    _collecting = False  # on a thread that this process does not have
+    # Where a finalizer forked, the child goes on with the collection; else that was on a
+    # thread which it does not have.
+    _collecting = collecting_here()
     _made.clear()
     waiting.clear()
     _process = object()

@@ -1015,6 +1015,26 @@ class TestDropped:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         guarded.close()
 
+    def test_a_child_process_of_a_finalizer_goes_on_with_the_collection(self, told):
+        body = SpyBody()
+        statuses = []
+
+        class Forks:
+            def __init__(self):
+                self.cycle = self
+
+            def __del__(self):
+                child = os.fork()
+                if child == 0:
+                    respond(CloseGuard(answering(body)))
+                    os._exit(body.closes)
+                statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+        Forks()
+        gc.collect()
+
+        assert statuses == [0]
+
     def test_it_is_closed_where_no_python_code_drops_it(self, told):
         """As in a server written in C, and where a thread ends that keeps a body."""
         body = SpyBody()

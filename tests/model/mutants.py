@@ -217,11 +217,6 @@ MUTANTS = {
         "    _anybody",
     ),
     "a child inherits the queue": ("dropped", "    waiting.clear()\n", ""),
-    "a child inherits a collection": (
-        "dropped",
-        "    _collecting = False  # on a thread that this process does not have\n",
-        "",
-    ),
 }
 
 
