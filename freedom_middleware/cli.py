@@ -89,6 +89,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument(
         "--reload", action="store_true", help="start anew when a Python file below here changes"
     )
+    serve.add_argument(
+        "--protocol",
+        choices=("http", "fastcgi"),
+        default="http",
+        help="what to speak; fastcgi is for a web server in front (default: http)",
+    )
+    serve.add_argument(
+        "--unix", metavar="PATH", help="with fastcgi: listen at a Unix socket instead"
+    )
     serve.set_defaults(run=_serve)
 
     routes = commands.add_parser(
@@ -267,6 +276,14 @@ def _serve(options: argparse.Namespace) -> int:
         "port": 8000 if options.port is None else options.port,
         "threads": options.threads,
     }
+    if options.protocol == "fastcgi":
+        from .fastcgi import serve_fastcgi
+
+        if options.reload:
+            raise OptionError("--reload must be used with --protocol http, got fastcgi")
+        return serve_fastcgi(options.spec, **arguments, unix=options.unix)
+    if options.unix is not None:
+        raise OptionError("--unix must be used with --protocol fastcgi, got http")
     run = reloading if options.reload else serve
     return run(_spec(options), **arguments)
 

@@ -51,10 +51,7 @@ class Server:
         port: int = 8000,
         threads: int = 4,
     ) -> None:
-        if not 0 <= port <= 65535:
-            raise OptionError(f"port must be a number from 0 to 65535, got {port!r}")
-        if threads < 1:
-            raise OptionError(f"threads must be a number from 1, got {threads!r}")
+        check_numbers(port, threads)
         try:
             from waitress.server import create_server
             from waitress.wasyncore import close_all, loop
@@ -64,7 +61,7 @@ class Server:
                 " pip install 'freedom-middleware[serve]'"
             ) from error
         wsgi = Application(application).wsgi
-        listener = _listen(host, port)
+        listener = listen(host, port)
         shown = f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{listener.getsockname()[1]}"
         self._server = create_server(wsgi, sockets=[listener], threads=threads)
@@ -127,7 +124,7 @@ def reloading(spec: str, *, host: str, port: int, threads: int) -> int:
             "--reload must have watchfiles installed, got none:"
             " pip install 'freedom-middleware[reload]'"
         ) from error
-    with _listen(host, port) as listener:
+    with listen(host, port) as listener:
         port = listener.getsockname()[1]  # one address for all the processes to come
     command = [sys.executable, "-m", "freedom_middleware", "serve", spec]
     options = [f"--host={host}", f"--port={port}", f"--threads={threads}"]
@@ -146,7 +143,20 @@ def _tell_changes(changes: set[tuple[Any, str]]) -> None:
     print(f"\nchanged: {', '.join(names)}\n", flush=True)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def check_numbers(port: int, threads: int) -> None:
+    """Raise :class:`~freedom_middleware.errors.OptionError` for what no server can do."""
+    if not 0 <= port <= 65535:
+        raise OptionError(f"port must be a number from 0 to 65535, got {port!r}")
+    if threads < 1:
+        raise OptionError(f"threads must be a number from 1, got {threads!r}")
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen at once.
+
+    Raises:
+        ServeError: The address is in use, or not of this machine.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -6,15 +6,16 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPResponse, IncompleteRead
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,16 @@ ANSWER_SECONDS = 10.0
 STOP_SECONDS = 5.0
 CLOSE_SECONDS = 5.0
 
+SITES = Path(__file__).parent.parent / "sites"
+
+RUN_BY_ROOT = os.geteuid() == 0
+
+SOMEBODY_ELSE = shlex.split(
+    "setpriv --reuid www-data --regid www-data --clear-groups"
+    " --inh-caps +dac_read_search --ambient-caps +dac_read_search"
+)
+"""Become another user, who may read what root may: the Python, below root's own folder."""
+
 MOMENT_SECONDS = 0.05
 """How long a second ``close()`` has time to show itself."""
 
@@ -42,7 +53,8 @@ class Server:
 
     Attributes:
         name: What people call it; the argument of its marker.
-        command: Its start line as a user would type it; the port is filled in.
+        command: Its start line as a user would type it; the port, the folder that it runs
+            in and the one that holds the sites are filled in.
         announces: Whether it takes port 0 and prints the address that it then listens at.
             One that does not is given a port that was free a moment ago.
         stop: The signal that ends it.
@@ -61,6 +73,10 @@ class Server:
             the order in which the collector finalizes the file and what the file is made of.
         interleaves: Whether one thread has many responses open at a time.  One that is
             dropped while a newer one is open is then closed by the next request.
+        files: Its configuration: names, and texts that are filled in with ``str.format``.
+        front: The start line of what stands in front of it, and has the port.
+        refuses_root: Whether it must be started by somebody else, if root runs the tests.
+        ready: What it is asked for to see whether it has started.
     """
 
     name: str
@@ -74,6 +90,10 @@ class Server:
     starts_late: bool = True
     dropped_file: str = "at once"
     interleaves: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
+    front: str = ""
+    refuses_root: bool = False
+    ready: str = "/_events"
 
 
 SERVERS = [
@@ -184,17 +204,40 @@ class RunningServer:
     ) -> None:
         self.server = server
         self.port = port
+        self.folder = folder
         self._log = folder / "server.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [*under, *shlex.split(server.command.format(port=port))],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._log.touch()
+        filled_in = {
+            "port": port,
+            "folder": folder,
+            "sites": SITES,
+            "path": environment["PYTHONPATH"],
+            "user": "user root;" if RUN_BY_ROOT else "",
+        }
+        for name, text in server.files.items():
+            (folder / name).write_text(text.format(**filled_in))
+        under = [*under]
+        if server.refuses_root:
+            # Coverage writes where only who runs the tests may.
+            environment = {k: v for k, v in environment.items() if "COVERAGE" not in k}
+            if RUN_BY_ROOT:
+                give_away(folder)
+                under += SOMEBODY_ELSE
+
+        def start(command: str, *under: str) -> subprocess.Popen[bytes]:
+            with self._log.open("ab") as log:
+                return subprocess.Popen(
+                    [*under, *shlex.split(command.format(**filled_in))],
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+
+        self.process = start(server.command, *under)
+        self.processes = [self.process, *([start(server.front)] if server.front else [])]
 
     # -- the process --
 
@@ -204,10 +247,11 @@ class RunningServer:
     def wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self.process.poll() is not None:
-                raise StartError(
-                    f"{self.server.name} ended with {self.process.returncode}:\n{self.log()}"
-                )
+            for process in self.processes:
+                if process.poll() is not None:
+                    raise StartError(
+                        f"{self.server.name} ended with {process.returncode}:\n{self.log()}"
+                    )
             if time.monotonic() > deadline:
                 raise StartError(f"{self.server.name} does not answer:\n{self.log()}")
             time.sleep(0.02)
@@ -219,19 +263,22 @@ class RunningServer:
                 return False
             self.port = int(url[1])
         try:
-            self.get("/_events", seconds=FIRST_ANSWER_SECONDS)
+            answer = self.get(self.server.ready, seconds=FIRST_ANSWER_SECONDS)
         except (ConnectionError, TimeoutError):
+            return False
+        if self.server.front and answer.status == 502:  # there is nothing behind it yet
             return False
         return self.process.poll() is None  # or it was another's answer
 
     def stop(self) -> None:
-        """Stop the process as an operator would; if that takes too long, its whole group."""
-        self.process.send_signal(self.server.stop)
-        try:
-            self.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(STOP_SECONDS)
+        """Stop each process as an operator would; if that takes too long, its whole group."""
+        for process in reversed(self.processes):
+            process.send_signal(self.server.stop)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(STOP_SECONDS)
 
     # -- the client --
 
@@ -364,6 +411,12 @@ def _start(
                 raise
 
 
+def give_away(folder: Path) -> None:
+    """Let somebody else write in *folder*."""
+    for path in [folder, *folder.rglob("*")]:
+        shutil.chown(path, "www-data", "www-data")
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
@@ -373,11 +426,10 @@ def _environment(folder: Path) -> dict[str, str]:
     """Return this process's environment without what would configure a site or a server."""
     ours = ("DJANGO_", "ELASTIC_APM_", "FREEDOM_MIDDLEWARE_", "GRANIAN_", "GUNICORN_", "UWSGI_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    sites = Path(__file__).parent.parent / "sites"
     package = Path(freedom_middleware.__file__).parent.parent
     return environment | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "PYTHONPATH": os.pathsep.join([str(sites), str(package)]),
+        "PYTHONPATH": os.pathsep.join([str(SITES), str(package)]),
         "PYTHONUNBUFFERED": "1",
         # gunicorn puts a socket into one or the other.
         "HOME": str(folder),

@@ -1,7 +1,7 @@
 """The shop: a Flask application that knows nothing of the site that it is mounted in."""
 
 import journal
-from flask import Flask, jsonify, request, url_for
+from flask import Flask, jsonify, redirect, request, url_for
 
 app = Flask(__name__)
 
@@ -16,6 +16,14 @@ def note_response(response):
 @app.get("/")
 def front():
     return "shop " * (request.args.get("size", 198_000, int) // 5)
+
+
+@app.get("/go")
+def go():
+    """Sends elsewhere, with a cookie for the shop alone."""
+    response = redirect(url_for("where", name="cart"))
+    response.set_cookie("basket", "full", path=f"{request.script_root}/")
+    return response
 
 
 @app.get("/<name>")

@@ -1,11 +1,10 @@
 """Each framework under its prefix: the URLs that it makes lead back to it."""
 
-from html import unescape
 from urllib.parse import unquote
 
 import pytest
 
-TOKEN = r'name="csrfmiddlewaretoken" value="([^"]*)"'
+from .browser import TOKEN
 
 
 @pytest.fixture
@@ -66,15 +65,8 @@ class TestDjango:
         style = login.found(r'href="([^"]*/base\.css)"')
         assert browser.open(style).status == 200
 
-        action = unescape(login.found(r'action="([^"]*)"'))
-        assert action.startswith(f"{browser.base}/portal/admin/login/")
-        done = browser.send(
-            action,
-            username="ann",
-            password="ann's password",
-            next=login.found(r'name="next" value="([^"]*)"'),
-            csrfmiddlewaretoken=login.found(TOKEN),
-        )
+        done = browser.log_in(login, "ann", "ann's password")
+        assert done.url.startswith(f"{browser.address}{browser.base}/portal/admin/login/")
         assert (done.status, done.location) == (302, f"{browser.base}/portal/admin/")
         admin = browser.follow(done)
         assert "Site administration" in admin.text

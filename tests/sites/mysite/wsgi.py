@@ -10,7 +10,6 @@ MYSITE_VARIANT says what is around them:
 """
 
 import gc
-import json
 import os
 from pathlib import Path
 
@@ -65,9 +64,4 @@ gc.freeze()  # what is here stays: a collection is then a matter of microseconds
 def application(environ, start_response):
     if environ["PATH_INFO"] != "/_events":
         return served(environ, start_response)
-    if environ.get("QUERY_STRING") == "collect":  # bjoern leaves an empty one out
-        gc.collect()
-    page = json.dumps(journal.events).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(page)))]
-    start_response("200 OK", headers)
-    return [page]
+    return journal.tell(environ, start_response)
