@@ -106,6 +106,17 @@ def test_the_middleware_makes_the_errors_and_the_guard_undoes_them(tmp_path):
     )
 
 
+def test_the_readme_shows_what_the_page_shows():
+    """Which is compared with what the command prints."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+
+    _, _, shown = readme.partition("mysite.wsgi (mysite/wsgi.py)\n")
+    shown = shown.partition("```")[0]
+
+    assert "1 layer, " in shown
+    assert shown in PAGE
+
+
 @needs_services
 def test_it_ends_what_it_has_started():
     with tempfile.TemporaryDirectory() as folder:
