@@ -139,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         "check",
         help="name the layer that loses close()",
         description="Name the layers of an application that lose, repeat or misplace close()."
-        " Each is driven alone; no innermost application is called.",
+        " Each is driven alone; no innermost application is called, but by --real.",
     )
     _add_spec(check)
     check.add_argument(
@@ -150,6 +150,15 @@ def _parser() -> argparse.ArgumentParser:
         dest="paths",
         metavar="P",
         help="a path to ask for (default: /); may be given more than once",
+    )
+    check.add_argument(
+        "--real",
+        action="append",
+        type=_path,
+        default=[],
+        metavar="P",
+        help="call the real application for this path as well, whatever that does; may be"
+        " given more than once",
     )
     check.add_argument(
         "--guarded", action="store_true", help="put CloseGuard inside each layer first"
@@ -332,6 +341,7 @@ def _check(options: argparse.Namespace) -> int:
         spec,
         paths=options.paths or ["/"],
         inside=CloseGuard if options.guarded else None,
+        real=options.real,
         format="json" if options.json else format_of(options.format, options.output),
         output=options.output,
         fix=options.fix,

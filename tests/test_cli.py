@@ -521,6 +521,27 @@ class TestCheck:
     def test_what_a_layer_prints_is_kept_apart(self):
         assert "served" in run("check", "leaking").stderr
 
+    def test_real_calls_the_real_application(self):
+        checked = run("check", "leaking", "--real", "/page")
+
+        assert "innermost application called for /page" in checked.stdout
+        assert "served" in checked.stderr
+        assert checked.returncode == 1
+
+    @pytest.mark.parametrize(
+        ("options", "says"),
+        [
+            (["--guarded"], "real must come without inside (--real without --guarded)"),
+            (["--fix"], "--fix must come without --real"),
+        ],
+        ids=["guarded", "fix"],
+    )
+    def test_what_real_does_not_go_with_is_said(self, options, says):
+        checked = run("check", "leaking", "--real", "/page", *options)
+
+        assert says in checked.stderr
+        assert checked.returncode == 2
+
     def test_guarded_tries_what_is_proposed(self):
         checked = run("check", "leaking", "--guarded")
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..application import Application
 from ..dropped import settle
 from ..errors import OptionError
 from ..findings import LayerFinding
+from ..tree import name_of
 from .instrument import Session
 from .scenarios import ALL, SCENARIOS
 from .verdict import FAULTS, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ..application import Target
     from ..wsgi import WSGIApplication
@@ -40,14 +41,14 @@ class Report:
         origins: For each layer the distribution that it comes from, or ``FILE:LINE``.
         table: For each layer and scenario ``"ok"``, the id of the worst finding,
             ``"guarded"``, or ``"n/a"``: no child was called.  Innermost applications have no
-            row: they are
-            never called.
+            row: they call nobody.
         unreached: Applications that no request came to, or that cannot be reached.
         not_driven: Layers that were never seen to call what is inside them, and so are not
             judged.
         alone: Layers that no request came through to, and that were called directly.
         baseline: How the application fails with every innermost one answering 200, if it
             does: then silence about what is below is not innocence.
+        real: The paths for which the real innermost applications were called as well.
     """
 
     findings: list[LayerFinding] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Report:
     not_driven: list[str] = field(default_factory=list)
     alone: list[str] = field(default_factory=list)
     baseline: list[str] = field(default_factory=list)
+    real: list[str] = field(default_factory=list)
 
     @property
     def culprits(self) -> dict[str, list[LayerFinding]]:
@@ -76,6 +78,7 @@ def check(
     paths: Sequence[str] = ("/",),
     scenarios: Sequence[str] = ALL,
     inside: Callable[[WSGIApplication], WSGIApplication] | None = None,
+    real: Sequence[str] = (),
     on_progress: Callable[[int, int, str], object] | None = None,
 ) -> Report:
     """Name the layers of *application* that lose, repeat or misplace ``close()``.
@@ -97,11 +100,13 @@ def check(
         scenarios: Names of the ways to end a response; by default all.
         inside: A layer that is put around whatever a layer calls, such as
             :class:`~freedom_middleware.CloseGuard`, to see whether it helps.
+        real: Paths for which the real innermost application is called as well, with all
+            that it does: read whole, left after a chunk, not read, and asked with HEAD.
         on_progress: Called before each layer: how many are done, how many there are, and
             the name of the next.
 
     Raises:
-        OptionError: A scenario or a path is not one.
+        OptionError: A scenario or a path is not one, or *inside* and *real* are both given.
         ApplicationError, ApplicationTypeError: *application* is not one.
 
     >>> from freedom_middleware.testing import hello
@@ -119,9 +124,19 @@ def check(
     for name in scenarios:
         if name not in SCENARIOS:
             raise OptionError(f"scenario must be one of {', '.join(ALL)}, got {name!r}")
-    if isinstance(paths, str) or not paths or any(path[:1] != "/" for path in paths):
+    for what, given in (("paths", paths), ("real", real)):
+        if isinstance(given, str) or any(path[:1] != "/" for path in given):
+            raise OptionError(
+                f"{what} must be a list of paths that start with '/', got {given!r}"
+            )
+    if not paths:
         raise OptionError(f"paths must be a list of paths that start with '/', got {paths!r}")
-    report = Report()
+    if inside is not None and real:
+        raise OptionError(
+            "real must come without inside (--real without --guarded), for nothing is put into"
+            f" a real application, got {real!r}"
+        )
+    report = Report(real=list(real))
     # A lazy one is loaded now: nothing can be seen in it before.
     target = Application(application)
     target.load()
@@ -146,7 +161,38 @@ def check(
                 _enter(report, layer, name, scenario, driven)
             if layer.is_guarded and name in report.culprits:
                 _look_again(report, name, _drive(session, layer, scenarios, True, guarded=True))
+    known = {id(layer.application): name for layer, name in names.items()}
+    for path in real:
+        _ask_real(report, target, path, known)
     return report
+
+
+def _ask_real(
+    report: Report, application: WSGIApplication, path: str, names: Mapping[int, str]
+) -> None:
+    """Put what layers do with the bodies of the real application into the report."""
+    from .real import ask
+
+    for answer in ask(application, path):
+        report.baseline += [answer.failure] if answer.failure else []
+        for layer in answer.judged:
+            row = report.table.setdefault(names.get(id(layer), name_of(layer)), {})
+            if row.get(answer.end, "n/a") == "n/a":
+                row[answer.end] = "ok"
+        for finding, is_guarded in answer.blames:
+            found = replace(
+                finding,
+                label=names.get(id(finding.layer), finding.label),
+                scenario=answer.end,
+                detail=f"{finding.request}: {finding.detail}",
+            )
+            report.origins.setdefault(found.label, found.where)
+            kept = report.guarded if is_guarded else report.findings
+            if _is_new(found, kept):
+                kept.append(found)
+                row = report.table.setdefault(found.label, {})
+                if not is_guarded:
+                    row[answer.end] = _worst(found.id, row.get(answer.end, "ok"))
 
 
 def _drive(
@@ -224,14 +270,21 @@ def _enter(report: Report, layer: Layer, name: str, scenario: str, driven: Drive
         )
         is_fault = verdict.id in FAULTS
         kept = report.findings if is_fault else report.notes
-        if any(
-            finding.id == known.id
-            and finding.label == known.label
-            and finding.scenario == known.scenario
-            for known in kept
-        ):
+        if not _is_new(finding, kept):
             continue  # by another way, and the same
         kept.append(finding)
         if is_fault:
-            ids = [verdict.id, *([row[scenario]] if row[scenario] in FAULTS else [])]
-            row[scenario] = min(ids, key=FAULTS.index)
+            row[scenario] = _worst(verdict.id, row[scenario])
+
+
+def _is_new(finding: LayerFinding, kept: Iterable[LayerFinding]) -> bool:
+    """Say whether nothing that is *kept* says the same of the same layer and scenario."""
+    return not any(
+        (finding.id, finding.label, finding.scenario) == (each.id, each.label, each.scenario)
+        for each in kept
+    )
+
+
+def _worst(fault: str, cell: str) -> str:
+    """Return the worse of a fault and what a cell of the table says already."""
+    return min([fault, *([cell] if cell in FAULTS else [])], key=FAULTS.index)

@@ -59,6 +59,7 @@ class Asked(NamedTuple):
         spec: What is checked.
         paths: Where to ask.
         inside: A layer that is put inside each of the others first.
+        real: For which paths to call the real application as well.
         format: One of FORMATS.
         output: The file to write to, beside the text; None prints the format.
         fix: Propose a change.
@@ -69,6 +70,7 @@ class Asked(NamedTuple):
     spec: str
     paths: Sequence[str] = ("/",)
     inside: Callable[[WSGIApplication], WSGIApplication] | None = None
+    real: Sequence[str] = ()
     format: str = "text"
     output: str | None = None
     fix: bool = False
@@ -111,6 +113,11 @@ def run(application: WSGIApplication, asked: Asked) -> int:
         raise OptionError("--yes must come with --fix, which says what it is yes to, got none")
     if asked.fix and (asked.inside or (asked.format != "text" and asked.output is None)):
         raise OptionError("--fix must come without --guarded and --format, got one of them")
+    if asked.fix and asked.real:
+        raise OptionError(
+            "--fix must come without --real: what it proposes is proved without the real"
+            f" application, got {asked.real!r}"
+        )
     if asked.output is not None and not Path(asked.output).parent.is_dir():
         raise OptionError(f"--output must be in a folder that exists, got {asked.output!r}")
     result = _check(application, asked)
@@ -145,6 +152,7 @@ def _check(application: WSGIApplication, asked: Asked) -> _Result:
                 application,
                 paths=asked.paths,
                 inside=asked.inside,
+                real=asked.real,
                 on_progress=progress.show if progress else None,
             )
         finally:

@@ -66,6 +66,7 @@ def to_dict(
         "not_driven": report.not_driven,
         "alone": report.alone,
         "unreached": report.unreached,
+        "real": report.real,
     }
 
 
@@ -92,7 +93,10 @@ def to_text(
     scenarios = max((len(row) for row in report.table.values()), default=0)
     head = (
         f"{_count(len(report.table), 'layer')}, {_count(scenarios, 'scenario')},"
-        " no innermost application called" + (", each guarded" * guarded)
+        + (f" innermost application called for {printable(', '.join(report.real))}")
+        * bool(report.real)
+        + " no innermost application called" * (not report.real)
+        + ", each guarded" * guarded
     )
     lines = _indented(terminal, head, width)
     if seconds is not None:
