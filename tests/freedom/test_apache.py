@@ -33,30 +33,19 @@ WSGIPythonHome {prefix}
 WSGIPythonPath {path}
 WSGIApplicationGroup %{{GLOBAL}}
 DocumentRoot {folder}/files
-<Location "/members/">
-    AuthType Basic
-    AuthName "Users of the site"
-    AuthBasicProvider wsgi
-    WSGIAuthUserScript {project}/auth_wsgi.py application-group=%{{GLOBAL}}
-    Require valid-user
-</Location>
-<Location "/buyers/">
-    AuthType Basic
-    AuthName "Users of the site"
-    AuthBasicProvider wsgi
-    WSGIAuthUserScript {project}/auth_wsgi.py application-group=%{{GLOBAL}}
-    WSGIAuthGroupScript {project}/auth_wsgi.py application-group=%{{GLOBAL}}
-    Require wsgi-group Käufer
-</Location>
 """
 
-SCRIPT = """
-import os
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mysite.settings")
-os.environ["SITE_DATABASE"] = {database!r}
+PAGE = Path(__file__).parents[2].joinpath("docs", "authentication.md").read_text("utf-8")
 
-from freedom_middleware.freedom.auth import check_password, groups_for_user
-"""
+
+def shown(language, replacing):
+    """Return the page's last block in *language*, with what is a reader's own replaced."""
+    text = PAGE.rpartition(f"```{language}\n")[2].partition("```")[0]
+    for old, new in replacing.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
 
 RIGHT = "right"
 
@@ -74,7 +63,21 @@ def apache(project, tmp_path_factory):  # noqa: F811 - that is how a fixture is 
         (folder / name).mkdir(parents=True)
     for name in ("members", "buyers"):
         (folder / "files" / name / "page").write_text(f"for {name}")
-    (project / "auth_wsgi.py").write_text(SCRIPT.format(database=str(project / "db.sqlite3")))
+    (project / "auth_wsgi.py").write_text(
+        f"import os; os.environ['SITE_DATABASE'] = {str(project / 'db.sqlite3')!r}\n"
+        + shown("python", {})
+    )
+    for_members = shown(
+        "apache",
+        {
+            "/private/": "/members/",
+            "/path/to/mysite/auth_wsgi.py": f"{project}/auth_wsgi.py",
+            "wsgi-group editors": "valid-user",
+        },
+    )
+    for_buyers = for_members.replace("/members/", "/buyers/").replace(
+        "valid-user", "wsgi-group Käufer"
+    )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     mod_wsgi = subprocess.run(
@@ -96,8 +99,9 @@ def apache(project, tmp_path_factory):  # noqa: F811 - that is how a fixture is 
             mod_wsgi=mod_wsgi,
             prefix=sys.prefix,
             path=os.pathsep.join([PACKAGE, str(project)]),
-            project=project,
         )
+        + for_members
+        + for_buyers
     )
     as_nobody = []
     if os.geteuid() == 0:
