@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 PRELUDE = """
 import base64, os
@@ -121,6 +124,28 @@ def run(nursery, project, tmp_path):
         return [*told["printed"], *([told["error"]] if told["error"] else [])]
 
     return run
+
+
+class TestPage:
+    def test_the_composition_that_it_shows_lets_the_right_ones_in(self, run):
+        page = ROOT.joinpath("docs", "authentication.md").read_text("utf-8")
+        shown = page.partition("```python\n")[2].partition("```")[0]
+        assert "UserGuard" in shown
+        mounted = (
+            "import sys, types\nfor name in ('shop', 'reports'):\n"
+            "    sys.modules[name] = types.ModuleType(name); sys.modules[name].app = shop\n"
+        )
+
+        assert run(
+            mounted
+            + shown
+            + dedent("""
+                for name in ("alice", "boss"):
+                    print(*(ask_as(name, application, path=path).code for path in
+                        ("/shop/", "/reports/")))
+                print(ask(application, "/shop/").code, ask(application, "/reports/").code)
+            """)
+        ) == ["200 403", "200 200", "401 401"]
 
 
 class TestWhoIsLetIn:
