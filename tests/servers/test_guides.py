@@ -5,8 +5,11 @@ own is replaced, such as ``/srv/mysite``.  The site is the README's.
 """
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
@@ -39,6 +42,8 @@ UWSGI_INI = ("uwsgi.md", "/srv/mysite/uwsgi.ini")
 UNDER_A_PATH = ("proxy.md", "at the end of /srv/mysite/mysite/wsgi.py")
 
 ELSEWHERE = {("mod_wsgi.md", "two sites, a process each")}  # in test_two_sites.py
+
+BESIDE = ["in the folder of the project", "shop.py", "wsgi.py", "look", "serve"]
 
 COMPILED = ("uwsgi.md", "mod_wsgi.md")
 
@@ -91,6 +96,49 @@ def test_a_start_line_serves_the_site(start, front, prefix, tmp_path):
         assert_it_is_the_readme_s(site, prefix)
 
 
+@pytest.mark.server("gunicorn")
+def test_a_flask_application_comes_beside_a_project_of_today(tmp_path):
+    """The page is followed from its first line to its last."""
+    left = list(BESIDE)
+
+    def shown(caption):
+        left.remove(caption)
+        return block("beside.md", caption)
+
+    def run(program, *arguments):
+        done = subprocess.run(
+            [Path(sys.executable).with_name(program), *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("django-admin", "startproject", "mysite", ".")
+    [adopt] = shown("in the folder of the project").splitlines()
+    adopted = run(*adopt.split(), "--yes").splitlines()
+    tmp_path.joinpath("shop.py").write_text(shown("shop.py"))
+    wsgi = tmp_path / "mysite" / "wsgi.py"
+    was = "application = CloseGuard(Mount(get_wsgi_application(), {}))\n"
+    assert f"+{was}".rstrip() in adopted
+    assert wsgi.read_text().endswith(was)
+    wsgi.write_text(wsgi.read_text().replace(was, shown("wsgi.py")))
+    routes, explain, check = [run(*line.split()) for line in shown("look").splitlines()]
+    start = filled(shown("serve"), {"127.0.0.1:8000": "127.0.0.1:{port}"})
+    assert left == []
+
+    assert "/shop" in routes
+    assert "chosen       /shop" in explain
+    assert "Each layer closes every response exactly once." in check
+    with running(
+        Server("gunicorn", start, announces=False), tmp_path, PYTHONPATH=str(ROOT)
+    ) as site:
+        assert b"The install worked successfully!" in site.get("/").body
+        assert site.get("/shop/").body == b"The cart, at /shop/\n"
+
+
 @pytest.mark.parametrize("caption", APACHE)
 @pytest.mark.server("mod_wsgi")
 @pytest.mark.compiled
@@ -123,6 +171,7 @@ def test_nothing_on_the_pages_is_left_untried():
     tried = {*STARTED, *(front for front, _ in STARTED.values() if front)}
     tried |= {("mod_wsgi.md", caption) for caption in APACHE}
     tried |= {UWSGI_INI, UNDER_A_PATH} | ELSEWHERE
+    tried |= {("beside.md", caption) for caption in BESIDE}
     shown = {(page, caption) for page in pages() for _, caption, _ in blocks(page)}
 
     assert {pair for pair in shown if pair[1] != "once"} == tried
