@@ -54,6 +54,7 @@ nitpick_ignore_regex = [
 html_theme = "furo"
 html_title = "freedom-middleware"
 html_static_path = ["_static"]
+html_css_files = ["tables.css"]
 # Prompts and output are not copied, so that a session can be pasted into an interpreter.
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
