@@ -31,9 +31,10 @@ def around(layers):
 
 
 class TestTheGuilty:
-    @pytest.mark.parametrize("name", GUILTY)
-    @pytest.mark.parametrize("position", range(5))
-    def test_is_named_among_four_innocent_layers(self, name, position):
+    @pytest.mark.parametrize(("turn", "name"), [*enumerate(GUILTY)])
+    def test_is_named_among_four_innocent_layers(self, turn, name):
+        """At one place of five; ``python -m tests.survey`` has many more."""
+        position = turn % 5
         layer, label, ids = GUILTY[name]
         innocent = list(
             itertools.islice(itertools.cycle(INNOCENT.values()), position, position + 4)
