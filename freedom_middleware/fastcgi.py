@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from selectors import EVENT_READ, DefaultSelector
+from selectors import EVENT_READ, PollSelector
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from wsgiref.handlers import BaseCGIHandler
 
@@ -144,7 +144,7 @@ class FastCGIServer:
 
     def _work(self) -> None:
         """Serve one connection after the other; each is a thread's own until it ends."""
-        with DefaultSelector() as selector:
+        with PollSelector() as selector:  # which takes no file descriptor
             selector.register(self._stopped, EVENT_READ)
             selector.register(self._listener, EVENT_READ)
             while self._stopped not in [key.fileobj for key, _ in selector.select()]:

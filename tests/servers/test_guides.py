@@ -155,7 +155,8 @@ def test_what_is_to_be_installed_is_what_is_tried_here():
     for page in pages():
         for _, _, text in blocks(page):
             for names in re.findall(r"^pip install (.+)$", text, re.MULTILINE):
-                assert version(names.strip("'").partition("[")[0])
+                for name in names.replace("'", "").split():
+                    assert version(name.partition("[")[0])
 
 
 @pytest.mark.server("mod_wsgi")
