@@ -290,7 +290,7 @@ def _serve(options: argparse.Namespace) -> int:
 
         if options.reload:
             raise OptionError("--reload must be used with --protocol http, got fastcgi")
-        return serve_fastcgi(options.spec, **arguments, unix=options.unix)
+        return serve_fastcgi(_spec(options), **arguments, unix=options.unix)
     if options.unix is not None:
         raise OptionError("--unix must be used with --protocol fastcgi, got http")
     run = reloading if options.reload else serve

@@ -205,6 +205,17 @@ class TestAddresses:
 
         assert f"FastCGI at {address}  (4 threads; Ctrl-C stops)" in site.log()
 
+    def test_what_the_folder_holds_is_served_if_nothing_is_named(self, tmp_path):
+        nameless = replace(
+            UNIX,
+            command=UNIX.command.replace(" failing", ""),
+            files=UNIX.files | {"app.py": "from failing import application as app\n"},
+        )
+
+        with running(nameless, tmp_path) as site:
+            assert site.get("/x").body == b"('', '/x')"
+            assert "app:app (app.py)" in site.log()
+
     def test_a_socket_goes_with_its_server(self, tmp_path):
         with running(UNIX, tmp_path) as site:
             assert tmp_path.joinpath("mysite.sock").is_socket()
