@@ -387,22 +387,19 @@ def _startproject(options: argparse.Namespace) -> int:
 
 
 def _adopt(options: argparse.Namespace) -> int:
-    from .freedom.adopt import adopt, diff, find_wsgi, write
+    from .freedom.adopt import adopt, find_wsgi
+    from .terminal import confirmed
 
     change = adopt(options.file or find_wsgi())
-    if change.old == change.new:
+    if change.before == change.after:
         print(f"{change.path}: has a CloseGuard already; nothing to do")
         return 0
-    print(diff(change))
-    if not options.yes:
-        if not sys.stdin.isatty():
-            print("Nothing was changed: --yes changes it.", file=sys.stderr)
-            return 1
-        print("Change it? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            print("Nothing was changed.", file=sys.stderr)
-            return 1
-    write(change)
+    print(change.diff())
+    if not (options.yes or confirmed("Change it?")):
+        hint = "" if sys.stdin.isatty() else ": --yes changes it"
+        print(f"Nothing was changed{hint}.", file=sys.stderr)
+        return 1
+    change.write()
     print(f"{change.path}: changed. Mounts go into the braces: {{'/shop': 'shop:app'}}")
     return 0
 

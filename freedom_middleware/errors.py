@@ -7,9 +7,9 @@ says ``<thing> must <rule>, got <repr>`` and what to do about it.
 from __future__ import annotations
 
 __all__ = [
-    "AdoptError",
     "ApplicationError",
     "ApplicationTypeError",
+    "EditError",
     "FreedomError",
     "HostError",
     "InputError",
@@ -37,8 +37,8 @@ class OptionError(FreedomError, ValueError):
     """An option of a class or a command is not one of those it can take."""
 
 
-class AdoptError(FreedomError, ValueError):
-    """A ``wsgi.py`` cannot be changed as asked, and is left as it is."""
+class EditError(FreedomError, ValueError):
+    """A file cannot be changed as asked, and is left as it is."""
 
 
 class ApplicationError(FreedomError, ImportError):

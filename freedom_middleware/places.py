@@ -55,6 +55,10 @@ class Place:
     def __repr__(self) -> str:
         return f"<Place {self.path}>"
 
+    def chain(self) -> list[Place]:
+        """Return what has to be put back, in that order, when this place was replaced."""
+        return [*(self.held.chain() if self.held is not None else ()), self]
+
 
 def is_a(thing: object, *classes: type) -> bool:
     """Say whether *thing* is an instance, whatever it says of itself by ``__class__``."""

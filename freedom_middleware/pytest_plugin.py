@@ -216,12 +216,13 @@ def _told(leaks: list[Leak], nodeid: str) -> str:
     """Return what a test says of a layer that did the same once or more."""
     from .leaks.blame import REPAIRED, SERVER
     from .leaks.help import page
+    from .terminal import counted
 
     finding, made_by = leaks[0]
     where = f"  ({finding.where})" if finding.where else ""
     lines = [f"{finding.id}  {_who(finding)}{where}", f"  {finding.request}: {finding.detail}."]
     if len(leaks) > 1:
-        lines.append(f"  And {_count(len(leaks) - 1, 'response')} more.")
+        lines.append(f"  And {counted(len(leaks) - 1, 'response')} more.")
     if made_by != nodeid:
         lines.append(f"  Made by {made_by or 'what was imported or collected'}.")
     if finding.id != SERVER:
@@ -237,6 +238,8 @@ def _told(leaks: list[Leak], nodeid: str) -> str:
 
 def _summary(entries: list[Entry], *, clients: bool) -> Iterator[tuple[str, dict[str, bool]]]:
     """Yield the lines of the summary, and how each looks."""
+    from .terminal import counted
+
     culprits: dict[tuple[str, str, str], list[dict[str, str]]] = {}
     for entry in entries:
         for leak in entry.failing:
@@ -246,12 +249,14 @@ def _summary(entries: list[Entry], *, clients: bool) -> Iterator[tuple[str, dict
     ):
         made_by = list(dict.fromkeys(leak["made_by"] for leak in leaks))
         yield f"{fault}  {label}" + (f"  ({where})" if where else ""), {"red": True}
-        yield f"    {_count(len(leaks), 'response')} of {_count(len(made_by), 'test')}", {}
+        yield f"    {counted(len(leaks), 'response')} of {counted(len(made_by), 'test')}", {}
         first = leaks[0]
         yield f"    {made_by[0] or 'collection'}: {first['request']}: {first['detail']}", {}
     responses = sum(entry.responses for entry in entries)
     tests = {entry.nodeid for entry in entries if entry.responses}
-    judged = f"{_count(responses, 'response')} through layers, in {_count(len(tests), 'test')}"
+    judged = (
+        f"{counted(responses, 'response')} through layers, in {counted(len(tests), 'test')}"
+    )
     if not responses and not clients:
         yield "no response went through a layer of middleware: nothing was judged", {}
     elif not culprits:
@@ -260,19 +265,15 @@ def _summary(entries: list[Entry], *, clients: bool) -> Iterator[tuple[str, dict
         yield judged, {}
     allowed = Counter(_name(leak["label"]) for entry in entries for leak in entry.allowed)
     for name, count in allowed.items():
-        yield f"allowed: {name}, {_count(count, 'time')}", {}
+        yield f"allowed: {name}, {counted(count, 'time')}", {}
     unclosed = sum(entry.unclosed for entry in entries)
     if unclosed and not clients:
         yield (
             (
-                f"{_count(unclosed, 'response')} never closed by the test itself"
+                f"{counted(unclosed, 'response')} never closed by the test itself"
                 " (--close-leaks-client says which)"
             ),
             {},
         )
     for line in sorted({line for entry in entries for line in entry.unreached}):
         yield f"not watched: {line}", {}
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -30,7 +30,7 @@ VARIABLE = "DJANGO_SETTINGS_MODULE"
 CONFIGURED = "settings.configure()"
 """Stands for settings that no module holds."""
 
-_PACKAGES = ("freedom", "django")
+PACKAGES = ("freedom", "django")
 
 _CURE = (
     "Settings are process-wide, so the second site would serve the first one's pages. Run"
@@ -60,7 +60,7 @@ def framework() -> str:
     Raises:
         SettingsError: Neither can be imported.
     """
-    for name in _PACKAGES:
+    for name in PACKAGES:
         if _is_importable(f"{name}.core.wsgi") and _is_importable(f"{name}.conf"):
             return name
     raise SettingsError(
@@ -283,7 +283,7 @@ def _notice(spec: str, asked: str | None, before: str | None, loaded: str | None
 
 
 def _loaded_by_any() -> str | None:
-    return next(filter(None, map(loaded_settings, _PACKAGES)), None)
+    return next(filter(None, map(loaded_settings, PACKAGES)), None)
 
 
 def _site(module: str) -> str:

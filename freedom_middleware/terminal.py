@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import unicodedata
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import TextIO
 
-__all__ = ["PLAIN", "Progress", "Terminal", "cut", "padded", "printable", "width_of", "wrapped"]
+__all__ = [
+    "PLAIN",
+    "Progress",
+    "Terminal",
+    "confirmed",
+    "counted",
+    "cut",
+    "padded",
+    "printable",
+    "width_of",
+    "wrapped",
+]
 
 
 class Terminal(NamedTuple):
@@ -114,6 +126,15 @@ _BAR = 20
 _ERASE = "\r\x1b[2K"
 
 
+def confirmed(question: str) -> bool:
+    """Ask on the terminal, and say whether the answer was yes; without one it is no."""
+    if not sys.stdin.isatty():
+        return False
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def printable(text: str) -> str:
     """Return *text* with whatever moves a terminal's cursor or colours as escapes.
 
@@ -123,6 +144,15 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number with the plural that goes with it.
+
+    >>> counted(1, "layer"), counted(2, "layer")
+    ('1 layer', '2 layers')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def width_of(text: str) -> int:

@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import ast
 import builtins
-import io
-import os
 import re
-import shutil
-import tempfile
-import tokenize
-from difflib import unified_diff
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from ..errors import AdoptError
+from ..edits import Change, encoding_of, lines_of
+from ..errors import EditError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
 
-__all__ = ["Change", "adopt", "diff", "find_wsgi", "write"]
+__all__ = ["adopt", "find_wsgi"]
 
 _IMPORT = "from freedom_middleware import CloseGuard, Mount"
 
@@ -43,27 +39,11 @@ _BY_HAND = (
 )
 
 
-class Change(NamedTuple):
-    """What is to become of a file.
-
-    Attributes:
-        path: The file.
-        old: What it holds.
-        new: What it is to hold; the same as *old* where there is nothing to do.
-        encoding: How both are text.
-    """
-
-    path: Path
-    old: bytes
-    new: bytes
-    encoding: str
-
-
 def find_wsgi(folder: str | os.PathLike[str] = ".") -> Path:
     """Return the ``wsgi.py`` of the project in *folder*.
 
     Raises:
-        AdoptError: There is none, or there are several.
+        EditError: There is none, or there are several.
     """
     here = Path(folder)
     found = sorted(
@@ -75,7 +55,7 @@ def find_wsgi(folder: str | os.PathLike[str] = ".") -> Path:
     if len(found) == 1:
         return found[0]
     names = ", ".join(map(str, found)) or "none"
-    raise AdoptError(
+    raise EditError(
         f"project must have one wsgi.py, got {names}. Say which: freedom-middleware adopt"
         " FOLDER/wsgi.py"
     )
@@ -85,67 +65,27 @@ def adopt(path: str | os.PathLike[str]) -> Change:
     """Return how *path*, a ``wsgi.py``, is to be changed; change nothing.
 
     Raises:
-        AdoptError: It cannot be read, or is not understood; the message says why, and
+        EditError: It cannot be read, or is not understood; the message says why, and
             what to do by hand.
     """
     path = Path(path)
     try:
         old = path.read_bytes()
     except OSError as error:
-        raise AdoptError(
+        raise EditError(
             f"wsgi.py must be a file that can be read, got {str(path)!r}: {error.strerror}"
         ) from error
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(old).readline)
+        encoding = encoding_of(old)
         new = composed(old.decode(encoding)).encode(encoding)
     except (SyntaxError, ValueError) as error:
-        raise AdoptError(f"wsgi.py must be Python, got {str(path)!r}: {error}") from error
+        raise EditError(f"wsgi.py must be Python, got {str(path)!r}: {error}") from error
     except _Refusal as refusal:
-        raise AdoptError(
+        raise EditError(
             f"wsgi.py must be one that can be understood, got {str(path)!r}:"
             f" {refusal}. {_BY_HAND}"
         ) from None
-    return Change(path, old, new, encoding)
-
-
-def diff(change: Change) -> str:
-    """Return *change* as a unified diff, as ``patch`` takes it."""
-    old, new = (_lines(text.decode(change.encoding)) for text in (change.old, change.new))
-    name = change.path.as_posix().lstrip("/")
-    lines = unified_diff(old, new, f"a/{name}", f"b/{name}")
-    return "".join(
-        line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-        for line in lines
-    )
-
-
-def write(change: Change) -> None:
-    """Make *change*: the file holds the old text or the new one, and never a part.
-
-    Raises:
-        AdoptError: The file is no longer what it was, or cannot be written.
-    """
-    target = Path(os.path.realpath(change.path))  # a link stays one
-    try:
-        if target.read_bytes() != change.old:
-            raise AdoptError(
-                f"wsgi.py must not change meanwhile, got another text in {str(change.path)!r}."
-                " Nothing was written; try again"
-            )
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(change.new)
-            shutil.copymode(target, temporary)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-    except OSError as error:
-        raise AdoptError(
-            f"wsgi.py must be a file that can be written, got {str(change.path)!r}:"
-            f" {error.strerror}"
-        ) from error
+    return Change(path, old, new)
 
 
 class _Refusal(Exception):
@@ -181,7 +121,7 @@ def composed(source: str) -> str:
             raise _Refusal(f"the name {name} has another meaning in it")
     if "*" in known:
         raise _Refusal("an 'import *' may give the names CloseGuard and Mount another meaning")
-    lines = _lines(source)
+    lines = lines_of(source)
     for call in reversed(calls):
         _insert(lines, call.end_lineno, call.end_col_offset, ", {}))")
         _insert(lines, call.lineno, call.col_offset, "CloseGuard(Mount(")
@@ -313,11 +253,6 @@ def _line_for_import(tree: ast.Module, call: ast.Call) -> int:
         ):
             return last
     raise _Refusal("get_wsgi_application is not imported on a line of its own at the top")
-
-
-def _lines(source: str) -> list[str]:
-    """Return the lines of *source* as Python counts them, each with its ending."""
-    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", source)
 
 
 def _insert(lines: list[str], number: int | None, offset: int | None, text: str) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..application import Application
 from ..cookies import collisions, is_site, owner_of, placed
 from ..errors import FreedomError
-from ..settings import framework
+from ..settings import PACKAGES, framework
 from ..terminal import PLAIN, printable, wrapped
 from ..tree import adapted, walk
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from ..terminal import Terminal
+    from ..tree import Node
     from ..wsgi import WSGIApplication
 
 __all__ = ["Problem", "of_closing", "of_process", "of_settings", "register", "to_text"]
@@ -52,7 +53,9 @@ def _problem(number: int, text: str, hint: str) -> Problem:
 
 def of_settings(application: WSGIApplication, settings: Any) -> Iterator[Problem]:
     """Yield what is wrong between *application* and the settings of the site in it."""
-    yield from _forced(application, settings)
+    places = [(prefix, node) for prefix, _, node in placed(application)]
+    sites = _sites(places)
+    yield from _forced(sites, settings)
     for collision in collisions(application):
         text = (
             f"Cookie {collision.cookie!r}: {collision.first} and {collision.second}"
@@ -62,7 +65,7 @@ def of_settings(application: WSGIApplication, settings: Any) -> Iterator[Problem
             text += " Their SECRET_KEY is the same: each takes the other's session for its own."
         yield _problem(2, text, f"{collision.fix[:1].upper()}{collision.fix[1:]}.")
     for name in ("STATIC_URL", "MEDIA_URL"):
-        yield from _files(application, name, settings)
+        yield from _files(places, sites, name, settings)
 
 
 def of_closing(application: WSGIApplication) -> Iterator[Problem]:
@@ -84,7 +87,7 @@ def of_process(application: WSGIApplication) -> list[Problem]:
 
     What ``SILENCED_SYSTEM_CHECKS`` names is left out.
     """
-    if not _prefixes(application):
+    if not _sites([(prefix, node) for prefix, _, node in placed(application)]):
         return []
     settings = _settings()
     found = [*of_settings(application, settings)]
@@ -205,20 +208,20 @@ def _is_ours(application: Any) -> bool:
     return str(getattr(application, "__module__", "")).startswith("freedom_middleware.")
 
 
-def _prefixes(application: WSGIApplication) -> list[str]:
+def _sites(places: list[tuple[str, Node]]) -> list[str]:
     """Return the prefixes under which the site of this process stands."""
     return [
         prefix
-        for prefix, _, node in placed(application)
-        if any(is_site(owner_of(node.application), name) for name in ("freedom", "django"))
+        for prefix, node in places
+        if any(is_site(owner_of(node.application), name) for name in PACKAGES)
     ]
 
 
-def _forced(application: WSGIApplication, settings: Any) -> Iterator[Problem]:
+def _forced(sites: list[str], settings: Any) -> Iterator[Problem]:
     forced = settings.FORCE_SCRIPT_NAME
     if forced is None:
         return
-    wrong = [p for p in _prefixes(application) if p != forced.rstrip("/")]
+    wrong = [p for p in sites if p != forced.rstrip("/")]
     if wrong:
         yield _problem(
             1,
@@ -228,17 +231,17 @@ def _forced(application: WSGIApplication, settings: Any) -> Iterator[Problem]:
         )
 
 
-def _files(application: WSGIApplication, name: str, settings: Any) -> Iterator[Problem]:
+def _files(
+    places: list[tuple[str, Node]], sites: list[str], name: str, settings: Any
+) -> Iterator[Problem]:
     """Yield what becomes of the site's files, whose URLs begin with one setting."""
     # The settings themselves put the prefix of the moment in front, and keep it for good.
     url = getattr(settings._wrapped, name) or ""
-    sites = _prefixes(application)
     if not sites or "//" in url or not url:
         return
     path = f"{sites[0]}/{url}" if url[:1] != "/" else url
     path = path.rstrip("/")
-    leaves = [(prefix, node) for prefix, _, node in placed(application)]
-    covering = [prefix for prefix, _ in leaves if f"{path}/".startswith(f"{prefix}/")]
+    covering = [prefix for prefix, _ in places if f"{path}/".startswith(f"{prefix}/")]
     owner = max(covering, key=len)
     if owner != path and owner not in sites:
         yield _problem(
@@ -247,7 +250,7 @@ def _files(application: WSGIApplication, name: str, settings: Any) -> Iterator[P
             " of what is mounted there.",
             f"Move it below the site, or mount a folder at {path}.",
         )
-    for prefix in dict.fromkeys(prefix for prefix, _ in leaves):
+    for prefix in dict.fromkeys(prefix for prefix, _ in places):
         if name == "STATIC_URL" and prefix.startswith(f"{path}/"):
             yield _problem(
                 3,

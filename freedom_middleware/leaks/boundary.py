@@ -28,8 +28,7 @@ from ..lazy import Lazy
 from ..places import MISSING, behind, is_a, lookup, places_in
 from ..plausible import kind_by_looks
 from ..tree import adapted, edges_of, name_of
-from .checking import numbered
-from .instrument import Layer, Link
+from .instrument import Layer, Link, numbered
 from .probe import Call, Probe, Record, line_of, probe_for, request_in
 
 if TYPE_CHECKING:
@@ -553,9 +552,7 @@ class _Standing:
     __slots__ = ("_kept", "_probe", "_stacks")
 
     def __init__(self, place: Place, link: Link) -> None:
-        kept = [place]
-        while kept[0].held is not None:
-            kept.insert(0, kept[0].held)
+        kept = place.chain()
         before = [each.get() for each in kept]
         self._stacks = 1
         self._probe = _boundary(link, self)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,8 @@ from ..dropped import settle
 from ..errors import OptionError
 from ..findings import LayerFinding
 from ..tree import name_of
-from .instrument import Session
+from .instrument import Session, numbered
+from .real import ask
 from .scenarios import ALL, SCENARIOS
 from .verdict import FAULTS, judge
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..wsgi import WSGIApplication
     from .instrument import Driven, Layer
 
-__all__ = ["Report", "check", "numbered"]
+__all__ = ["Report", "check"]
 
 
 @dataclass
@@ -171,8 +171,6 @@ def _ask_real(
     report: Report, application: WSGIApplication, path: str, names: Mapping[int, str]
 ) -> None:
     """Put what layers do with the bodies of the real application into the report."""
-    from .real import ask
-
     for answer in ask(application, path):
         report.baseline += [answer.failure] if answer.failure else []
         for layer in answer.judged:
@@ -240,17 +238,6 @@ def _look_again(report: Report, name: str, seen: list[tuple[str, Driven]]) -> No
     for finding in report.findings:
         if finding.label == name:
             report.table[name][finding.scenario] = finding.id
-
-
-def numbered(layers: Iterable[Layer]) -> dict[Layer, str]:
-    """Return the name of each layer; one that occurs again gets a number."""
-    seen = Counter[str]()
-    names = {}
-    for layer in layers:
-        name = layer.name
-        seen[name] += 1
-        names[layer] = f"{name} #{seen[name]}" if seen[name] > 1 else name
-    return names
 
 
 def _enter(report: Report, layer: Layer, name: str, scenario: str, driven: Driven) -> None:

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import OptionError
 from ..origins import relative
 from ..specs import module_of
-from ..terminal import Progress, Terminal, printable, wrapped
+from ..terminal import Progress, Terminal, confirmed, printable, wrapped
 from .added import lines_of
 from .checking import check
 from .connections import held_elsewhere
-from .fix import Unfit, propose, prove, write
+from .fix import Unfit, propose, prove
 from .junit import to_junit
 from .report import BEYOND, WIDTH, to_dict, to_text, written
 from .sarif import to_sarif
@@ -28,10 +28,10 @@ from .sarif import to_sarif
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from ..edits import Change
     from ..wsgi import WSGIApplication
     from .added import Line
     from .checking import Report
-    from .fix import Change
 
 __all__ = ["FORMATS", "Also", "Asked", "format_of", "run"]
 
@@ -263,11 +263,11 @@ def _fix(result: _Result, asked: Asked, terminal: Terminal) -> int:
             f"what remains is {', '.join(f'{each} of {label}' for label, each in sorted(left))}"
         )
     say(f"Checked again with this change, in a process of its own: {outcome}.")
-    if not (asked.yes or _is_confirmed()):
+    if not (asked.yes or confirmed("Write it?")):
         print(f"To write it:  freedom-middleware check {printable(asked.spec)} --fix --yes")
         return 1
     for change in changes.values():
-        write(change)
+        change.write()
         print(f"Written: {printable(relative(str(change.path)))}")
     return 1 if left else 0
 
@@ -292,13 +292,3 @@ def _changed(lines: Sequence[Line]) -> dict[Path, Change]:
 def _kinds(report: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Return which layer has which fault, of a report as a dict."""
     return {(finding["label"], finding["id"]) for finding in report["findings"]}
-
-
-def _is_confirmed() -> bool:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        return False
-    try:
-        return input("Write it? [y/N] ").strip().lower() in ("y", "yes")
-    except EOFError:
-        print()
-        return False

@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..project import parse
-from ..settings import loaded_settings
+from ..settings import PACKAGES, loaded_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -231,7 +231,7 @@ _POOL_SIZE = 4
 
 def databases() -> Iterator[Database]:
     """Yield what the settings say of databases that have a limit, if a framework is loaded."""
-    for package in ("freedom", "django"):
+    for package in PACKAGES:
         if loaded_settings(package) is None:
             continue
         settings: Any = sys.modules[f"{package}.conf"].settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +12,7 @@ from ..environ import CHECKING
 from .blame import blame, is_suspect, of_server
 from .boundary import WATCHED, Exchange, Stack
 from .clients import Clients
+from .scenarios import awaited
 
 if TYPE_CHECKING:
     from ..findings import LayerFinding
@@ -118,14 +118,12 @@ class Driving:
     def _wait(self) -> None:
         """Give other threads a while to end the responses that they are sending; once."""
         here = threading.current_thread()
-        until = time.monotonic() + WAIT_SECONDS
         sending = [
             each
             for each in self._open
             if each.outer.opened_on is not here and id(each) not in self._waited_for
         ]
-        while any(not each.is_over for each in sending) and time.monotonic() < until:
-            time.sleep(0.005)
+        awaited(lambda: all(each.is_over for each in sending), WAIT_SECONDS)
         self._waited_for = {id(each) for each in self._open if not each.is_over}
 
 

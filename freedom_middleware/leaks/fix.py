@@ -9,28 +9,21 @@ from __future__ import annotations
 
 import ast
 import base64
-import difflib
-import io
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-import tokenize
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OptionError
+from ..edits import Change, encoding_of, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from .added import Line
 
-__all__ = ["Change", "Unfit", "propose", "prove", "write"]
+__all__ = ["Unfit", "propose", "prove"]
 
 GUARD = "CloseGuard"
 _KEYWORDS = ("application", "app", "wsgi_app", "wsgi_application", "wsgi")
@@ -38,31 +31,6 @@ _KEYWORDS = ("application", "app", "wsgi_app", "wsgi_application", "wsgi")
 
 class Unfit(Exception):
     """The code is written in a way that is not understood; the text says which."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """What one file says, and what it should say."""
-
-    path: Path
-    before: bytes
-    after: bytes
-
-    def diff(self) -> str:
-        """Return the change as a unified diff that ``patch -p1`` and ``git apply`` take."""
-        here = Path.cwd()
-        inside = self.path.is_relative_to(here)
-        name = (self.path.relative_to(here) if inside else self.path).as_posix()
-        encoding = _encoding(self.before)
-        old, new = (_lines(data.decode(encoding)) for data in (self.before, self.after))
-        lines = difflib.unified_diff(
-            old, new, name if name[:1] == "/" else f"a/{name}", f"b/{name}".replace("b//", "/")
-        )
-        ended = (
-            line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-            for line in lines
-        )
-        return "".join(ended)
 
 
 def propose(path: Path, lines: Sequence[Line]) -> Change:
@@ -77,14 +45,14 @@ def propose(path: Path, lines: Sequence[Line]) -> Change:
     """
     try:
         before = path.read_bytes()
-        encoding = _encoding(before)
+        encoding = encoding_of(before)
         text = before.decode(encoding)
         tree = ast.parse(text)
     except (OSError, SyntaxError, ValueError, LookupError) as error:
         raise Unfit(f"{path} cannot be read: {error}") from error
     if text.encode(encoding) != before:
         raise Unfit(f"{path} has bytes that its encoding, {encoding}, would write otherwise")
-    rows = _lines(text)
+    rows = lines_of(text)
     guard = _bound_as(tree)
     name = guard or GUARD
     inserts: list[tuple[int, int, str]] = []
@@ -96,15 +64,6 @@ def propose(path: Path, lines: Sequence[Line]) -> Change:
     if not _is_same(before, after, encoding, name):
         raise Unfit(f"{path} would say something else than it does, so it is left alone")
     return Change(path, before, after)
-
-
-def _encoding(data: bytes) -> str:
-    return tokenize.detect_encoding(io.BytesIO(data).readline)[0]
-
-
-def _lines(text: str) -> list[str]:
-    """Return lines as Python counts them, with their ends; str.splitlines() has more."""
-    return list(io.StringIO(text, newline=""))
 
 
 def _bound_as(tree: ast.Module) -> str | None:
@@ -220,7 +179,7 @@ def _is_same(before: bytes, after: bytes, encoding: str, name: str) -> bool:
         )
     except SyntaxError:
         return False
-    return old == new and _encoding(after) == encoding
+    return old == new and encoding_of(after) == encoding
 
 
 class _Without(ast.NodeTransformer):
@@ -249,7 +208,7 @@ class _Without(ast.NodeTransformer):
         return node if node.names else None
 
 
-# -- proof and writing --
+# -- proof --
 
 
 def prove(changes: Sequence[Change], spec: str, paths: Sequence[str]) -> dict[str, Any]:
@@ -279,31 +238,3 @@ def prove(changes: Sequence[Change], spec: str, paths: Sequence[str]) -> dict[st
         raise Unfit((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
-
-
-def write(change: Change) -> None:
-    """Replace a file by what it should say, at once and with the rights that it has.
-
-    Raises:
-        OptionError: It has changed meanwhile, or cannot be written.
-    """
-    path = Path(os.path.realpath(change.path))
-    temporary = None
-    try:
-        if path.read_bytes() != change.before:
-            raise OptionError(f"{change.path} must not change meanwhile, but did; try again")
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with open(descriptor, "wb") as file:
-            file.write(change.after)
-        shutil.copymode(path, temporary)
-        with suppress(OSError):  # only root can give a file away
-            status = path.stat()
-            os.chown(temporary, status.st_uid, status.st_gid)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
-        raise OptionError(
-            f"{change.path} must be writable, got {error.strerror}; nothing was changed"
-        ) from error

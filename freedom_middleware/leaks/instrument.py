@@ -11,9 +11,9 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-import time
 import types
 import weakref
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,16 +26,16 @@ from ..tree import Edge, adapted, candidates, describe, edges_of, name_of, packa
 from .hidden import hidden_places
 from .probe import Probe, Record, probe_for
 from .requests import CREDENTIALS, Request, environ_for, requests_for
-from .scenarios import SCENARIOS, Outcome, Scenario, answer, serve
+from .scenarios import SCENARIOS, Outcome, Scenario, answer, awaited, serve
 from .swap import function_of, original_of, probe_in_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
     from .probe import Act
 
-__all__ = ["Driven", "Layer", "Link", "Request", "Session"]
+__all__ = ["Driven", "Layer", "Link", "Request", "Session", "numbered"]
 
 WAIT_SECONDS = 0.3
 """How long a body that another thread may yet close is waited for."""
@@ -144,6 +144,17 @@ class Driven:
         self.records: list[Record] = []
         self.buffered = False
         self.files_lost = False
+
+
+def numbered(layers: Iterable[Layer]) -> dict[Layer, str]:
+    """Return the name of each layer; one that occurs again gets a number."""
+    seen = Counter[str]()
+    names = {}
+    for layer in layers:
+        name = layer.name
+        seen[name] += 1
+        names[layer] = f"{name} #{seen[name]}" if seen[name] > 1 else name
+    return names
 
 
 class Session:
@@ -291,10 +302,7 @@ class Session:
             held = behind(place.get())
             if type(held).__mro__[1] is Probe or held is not link.child.application:
                 continue  # somebody else's place as well
-            kept = [place]
-            while kept[0].held is not None:
-                kept.insert(0, kept[0].held)
-            self._set += [(each, each.get()) for each in kept]
+            self._set += [(each, each.get()) for each in place.chain()]
             link.probes.append((place, probe_for(held, self._act_of(link))))
             place.set(link.probes[-1][1])
 
@@ -482,12 +490,8 @@ class Session:
         """Give other threads a while to close what is not closed yet."""
         if scenario.drops or layer.waited_in_vain >= WAITS_IN_VAIN:
             return
-        deadline = time.monotonic() + WAIT_SECONDS
-        while any(not record.closes for record in driven.records):
-            if threading.active_count() == 1 or time.monotonic() > deadline:
-                layer.waited_in_vain += 1
-                return
-            time.sleep(0.005)
+        if not awaited(lambda: all(record.closes for record in driven.records), WAIT_SECONDS):
+            layer.waited_in_vain += 1
 
 
 def _is_inside(place: Place, path: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +9,7 @@ from ..environ import CHECKING
 from ..testing import make_environ
 from .blame import blame, is_suspect
 from .boundary import Exchange, Stack
-from .scenarios import SCENARIOS, serve
+from .scenarios import SCENARIOS, awaited, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,9 +62,7 @@ def _ask(application: WSGIApplication, stack: Stack, path: str, end: str) -> Ans
     environ[CHECKING] = True  # guards have nothing to report
     exchange = Exchange(stack, environ, lambda *_: None)
     outcome = serve(partial(exchange.call, application), environ, scenario)
-    until = time.monotonic() + WAIT_SECONDS
-    while is_suspect(exchange) and time.monotonic() < until:
-        time.sleep(0.005)
+    awaited(lambda: not is_suspect(exchange), WAIT_SECONDS)
     request = f"{exchange.request}, asked of the real application,"
     failure = ""
     if outcome.raised:

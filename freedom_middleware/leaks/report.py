@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..terminal import PLAIN, cut, padded, printable, width_of, wrapped
+from ..terminal import PLAIN, counted, cut, padded, printable, width_of, wrapped
 from .help import page
 from .scenarios import COLUMNS, SCENARIOS
 from .verdict import FAULTS
@@ -92,7 +92,7 @@ def to_text(
     width = min(terminal.columns or WIDTH, WIDTH)
     scenarios = max((len(row) for row in report.table.values()), default=0)
     head = (
-        f"{_count(len(report.table), 'layer')}, {_count(scenarios, 'scenario')},"
+        f"{counted(len(report.table), 'layer')}, {counted(scenarios, 'scenario')},"
         + (f" innermost application called for {printable(', '.join(report.real))}")
         * bool(report.real)
         + " no innermost application called" * (not report.real)
@@ -139,7 +139,7 @@ def to_text(
             lines += _indented(terminal, f"{text}: {printable(', '.join(names))}.", width)
     count = len(report.culprits)
     if count:
-        lines.append(f"{_count(count, 'layer')} at fault. Exit 1.")
+        lines.append(f"{counted(count, 'layer')} at fault. Exit 1.")
     elif report.baseline or report.not_driven:
         lines.append("Nothing found in what could be judged.")
     elif not report.table:
@@ -149,10 +149,6 @@ def to_text(
     else:
         lines.append("Each layer closes every response exactly once.")
     return "\n".join(lines)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _indented(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -255,3 +256,13 @@ def serve(
     elif not scenario.drops:
         close()
     return outcome
+
+
+def awaited(is_done: Callable[[], bool], seconds: float) -> bool:
+    """Give other threads, if there are any, a while to do something; return whether it is."""
+    until = time.monotonic() + seconds
+    while not is_done():
+        if threading.active_count() == 1 or time.monotonic() > until:
+            return False
+        time.sleep(0.005)
+    return True

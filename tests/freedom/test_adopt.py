@@ -10,8 +10,8 @@ from itertools import product
 
 import pytest
 
-from freedom_middleware.errors import AdoptError
-from freedom_middleware.freedom.adopt import adopt, composed, diff, find_wsgi, write
+from freedom_middleware.errors import EditError
+from freedom_middleware.freedom.adopt import adopt, composed, find_wsgi
 
 STANDARD = '''\
 """
@@ -194,7 +194,7 @@ class TestRefused:
         path = tmp_path / "wsgi.py"
         path.write_text(source)
 
-        with pytest.raises(AdoptError) as raised:
+        with pytest.raises(EditError) as raised:
             adopt(path)
 
         assert reason in str(raised.value)
@@ -215,11 +215,11 @@ class TestRefused:
         path = tmp_path / "wsgi.py"
         path.write_bytes(source)
 
-        with pytest.raises(AdoptError, match=f"wsgi.py must be Python, got .*{says}"):
+        with pytest.raises(EditError, match=f"wsgi.py must be Python, got .*{says}"):
             adopt(path)
 
     def test_what_cannot_be_read(self, tmp_path):
-        with pytest.raises(AdoptError, match=r"can be read, got .*: No such file"):
+        with pytest.raises(EditError, match=r"can be read, got .*: No such file"):
             adopt(tmp_path / "wsgi.py")
 
 
@@ -242,16 +242,16 @@ class TestEveryByte:
         path.write_bytes(old)
 
         change = adopt(path)
-        write(change)
+        change.write()
 
         imported = IMPORT.replace("\n", newline).encode()
         head = HEAD.replace("\n", newline).encode()
         expected = old.replace(head, head + imported).replace(
             b"= " + SITE.encode(), b"= " + GUARDED.encode()
         )
-        assert path.read_bytes() == change.new == expected
-        assert change.old == old
-        compile(change.new, "wsgi.py", "exec")
+        assert path.read_bytes() == change.after == expected
+        assert change.before == old
+        compile(change.after, "wsgi.py", "exec")
 
     def test_mode_and_link_are_kept(self, tmp_path):
         path, link = tmp_path / "real.py", tmp_path / "wsgi.py"
@@ -259,7 +259,7 @@ class TestEveryByte:
         path.chmod(0o754)
         link.symlink_to("real.py")
 
-        write(adopt(link))
+        adopt(link).write()
 
         assert link.is_symlink()
         assert stat.S_IMODE(path.stat().st_mode) == 0o754
@@ -272,8 +272,8 @@ class TestEveryByte:
         change = adopt(path)
         path.write_text("another\n")
 
-        with pytest.raises(AdoptError, match="must not change meanwhile"):
-            write(change)
+        with pytest.raises(EditError, match="must not change meanwhile"):
+            change.write()
 
         assert path.read_text() == "another\n"
 
@@ -286,8 +286,8 @@ class TestEveryByte:
             raise OSError(28, "No space left on device")
 
         monkeypatch.setattr(os, "replace", full)
-        with pytest.raises(AdoptError, match=r"can be written, got .*: No space left"):
-            write(change)
+        with pytest.raises(EditError, match=r"can be written, got .*: No space left"):
+            change.write()
 
         assert path.read_text() == STANDARD
         assert [file.name for file in tmp_path.iterdir()] == ["wsgi.py"]
@@ -298,7 +298,7 @@ class TestDiff:
         path = tmp_path / "wsgi.py"
         path.write_text(STANDARD.rstrip())
         change = adopt(path)
-        text = diff(change)
+        text = change.diff()
 
         patched = run_in(
             tmp_path,
@@ -308,7 +308,7 @@ class TestDiff:
         )
 
         assert patched.returncode == 0, patched.stdout + patched.stderr
-        assert path.read_bytes() == change.new
+        assert path.read_bytes() == change.after
         assert text.count("\\ No newline at end of file\n") == 2
 
 
@@ -324,12 +324,12 @@ class TestFindWsgi:
 
     def test_none_and_several_are_named(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
-        with pytest.raises(AdoptError, match=r"must have one wsgi.py, got none\. Say which"):
+        with pytest.raises(EditError, match=r"must have one wsgi.py, got none\. Say which"):
             find_wsgi()
         for name in ("one", "two"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "wsgi.py").touch()
-        with pytest.raises(AdoptError, match=r"got one/wsgi.py, two/wsgi.py\. Say which"):
+        with pytest.raises(EditError, match=r"got one/wsgi.py, two/wsgi.py\. Say which"):
             find_wsgi()
 
 

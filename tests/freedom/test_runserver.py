@@ -139,9 +139,7 @@ def test_it_starts_anew_when_a_mounted_file_changes_and_when_it_is_mended(projec
     with serving(project) as running:
         assert page(running.address(), "/shop/") == (200, b"one")
 
-        running.has_started_again(
-            lambda: shop.write_text(SHOP.replace('"one"', '"two"'))
-        )
+        running.has_started_again(lambda: shop.write_text(SHOP.replace('"one"', '"two"')))
         assert running.shows("/shop/", b"two")
 
         time.sleep(2)
@@ -150,7 +148,5 @@ def test_it_starts_anew_when_a_mounted_file_changes_and_when_it_is_mended(projec
         assert "SyntaxError: '(' was never closed" in running.log()
         running.wait_for("could not be loaded")
 
-        running.has_started_again(
-            lambda: shop.write_text(SHOP.replace('"one"', '"three"'))
-        )
+        running.has_started_again(lambda: shop.write_text(SHOP.replace('"one"', '"three"')))
         assert running.shows("/shop/", b"three")

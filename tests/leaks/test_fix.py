@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from freedom_middleware.errors import OptionError
+from freedom_middleware.edits import Change
+from freedom_middleware.errors import EditError
 from freedom_middleware.leaks.added import Line
-from freedom_middleware.leaks.fix import Change, Unfit, propose, prove, write
+from freedom_middleware.leaks.fix import Unfit, propose, prove
 
 
 def calls_in(path, *names):
@@ -229,7 +230,7 @@ class TestWrite:
         return Change(path, b"before", b"after")
 
     def test_keeps_the_rights_and_leaves_nothing_behind(self, change):
-        write(change)
+        change.write()
 
         assert change.path.read_bytes() == b"after"
         assert stat.S_IMODE(change.path.stat().st_mode) == 0o640
@@ -239,7 +240,7 @@ class TestWrite:
         link = change.path.with_name("link.py")
         link.symlink_to(change.path)
 
-        write(Change(link, b"before", b"after"))
+        Change(link, b"before", b"after").write()
 
         assert link.is_symlink()
         assert change.path.read_bytes() == b"after"
@@ -247,8 +248,8 @@ class TestWrite:
     def test_what_changed_meanwhile_is_not_overwritten(self, change):
         change.path.write_bytes(b"edited")
 
-        with pytest.raises(OptionError, match="must not change meanwhile"):
-            write(change)
+        with pytest.raises(EditError, match="must not change meanwhile"):
+            change.write()
 
         assert change.path.read_bytes() == b"edited"
 
@@ -258,8 +259,8 @@ class TestWrite:
 
         monkeypatch.setattr("os.replace", full)
 
-        with pytest.raises(OptionError, match="No space left on device; nothing was changed"):
-            write(change)
+        with pytest.raises(EditError, match="No space left on device; nothing was changed"):
+            change.write()
 
         assert change.path.read_bytes() == b"before"
         assert os.listdir(change.path.parent) == ["wsgi.py"]
@@ -267,8 +268,8 @@ class TestWrite:
     def test_what_has_gone_is_said(self, change):
         change.path.unlink()
 
-        with pytest.raises(OptionError, match="No such file"):
-            write(change)
+        with pytest.raises(EditError, match="No such file"):
+            change.write()
 
 
 class TestProve:
