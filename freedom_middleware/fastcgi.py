@@ -22,7 +22,7 @@ from wsgiref.handlers import BaseCGIHandler
 
 from .application import Application
 from .errors import ServeError
-from .serve import check_numbers, listen
+from .serve import address_of, check_numbers, listen
 from .tree import draw
 
 if TYPE_CHECKING:
@@ -99,10 +99,7 @@ class FastCGIServer:
         # All the threads wait for it, and the one that is first gets the connection.
         self._listener.setblocking(False)
         self._stopped, self._stop = socket.socketpair()
-        shown = f"[{host}]" if ":" in host else host
-        self.address = (
-            f"{shown}:{self._listener.getsockname()[1]}" if unix is None else f"unix:{unix}"
-        )
+        self.address = address_of(self._listener, host) if unix is None else f"unix:{unix}"
         self._threads = [
             threading.Thread(target=self._work, name=f"fastcgi {number}", daemon=True)
             for number in range(1, threads + 1)

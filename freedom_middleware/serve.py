@@ -62,8 +62,7 @@ class Server:
             ) from error
         wsgi = Application(application).wsgi
         listener = listen(host, port)
-        shown = f"[{host}]" if ":" in host else host
-        self.address = f"http://{shown}:{listener.getsockname()[1]}"
+        self.address = f"http://{address_of(listener, host)}"
         self._server = create_server(wsgi, sockets=[listener], threads=threads)
         self._loop, self._close_all = loop, close_all
         self._stopping = False
@@ -149,6 +148,12 @@ def check_numbers(port: int, threads: int) -> None:
         raise OptionError(f"port must be a number from 0 to 65535, got {port!r}")
     if threads < 1:
         raise OptionError(f"threads must be a number from 1, got {threads!r}")
+
+
+def address_of(listener: socket.socket, host: str) -> str:
+    """Return ``HOST:PORT`` as a URL has it, with the host as it was asked for."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{shown}:{listener.getsockname()[1]}"
 
 
 def listen(host: str, port: int) -> socket.socket:
