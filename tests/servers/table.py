@@ -18,13 +18,13 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..written import part, rows, table, write
 from .checks import QUESTIONS, ask
 from .deployments import DEPLOYMENTS, database, serving
 from .harness import Server
 
 PAGE = Path(__file__).parents[2] / "docs" / "servers.md"
-BEGIN = "<!-- Written by: python -m tests.servers.table -->\n"
-END = "<!-- Until here. -->\n"
+COMMAND = "python -m tests.servers.table"
 
 AT_A_TIME = 2
 
@@ -36,28 +36,13 @@ DISTRIBUTIONS = (
 
 def committed() -> dict[str, dict[str, str]]:
     """Return the table as it is on the page: the rows by the names of the servers."""
-    written = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
-    rows = [
-        [cell.strip() for cell in line.strip("| \n").split("|")]
-        for line in written.splitlines()
-        if line.startswith("|")
-    ]
-    return {name: dict(zip(rows[0][1:], cells, strict=True)) for name, *cells in rows[2:]}
+    return rows(part(PAGE, COMMAND))
 
 
-def written(rows: dict[str, dict[str, str]]) -> str:
-    """Return what stands between BEGIN and END."""
-    heads = ["server", *QUESTIONS]
-    lines = [heads, ["---"] * len(heads)]
-    lines += [[name, *row.values()] for name, row in rows.items()]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{table}\n\n{versions()}\n"
-
-
-def rewritten(page: str, text: str) -> str:
-    """Return *page* with *text* in the place of its table."""
-    before, _, rest = page.partition(BEGIN)
-    return before + BEGIN + text + END + rest.partition(END)[2]
+def written(answers: dict[str, dict[str, str]]) -> str:
+    """Return what stands on the page."""
+    cells = [[name, *row.values()] for name, row in answers.items()]
+    return f"{table(['server', *QUESTIONS], cells)}\n\n{versions()}"
 
 
 def versions() -> str:
@@ -78,12 +63,11 @@ def main(arguments: list[str]) -> int:
     database()  # once, and not in each thread
     with ThreadPoolExecutor(AT_A_TIME) as asking:
         answers = asking.map(answers_of, DEPLOYMENTS)
-        rows = dict(zip([d.name for d in DEPLOYMENTS], answers, strict=True))
-    text = written(rows)
+        text = written(dict(zip([d.name for d in DEPLOYMENTS], answers, strict=True)))
     if "broken: " in text or "--show" in arguments:
         print(text)
         return int("broken: " in text)
-    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+    write(PAGE, COMMAND, text)
     return 0
 
 
