@@ -16,9 +16,10 @@ def begin(command: str) -> str:
 
 def part(page: Path, command: str) -> str:
     """Return what *command* has written on *page*."""
-    before, found, rest = page.read_text(encoding="utf-8").partition(begin(command))
-    assert found and END in rest, f"{page.name} must hold {begin(command)!r} and {END!r}"
-    return rest.partition(END)[0]
+    text = page.read_text(encoding="utf-8")
+    for comment in (begin(command), END):
+        assert comment in text, f"{page.name} must hold the line {comment!r}"
+    return text.partition(begin(command))[2].partition(END)[0]
 
 
 def write(page: Path, command: str, text: str) -> None:

@@ -77,8 +77,7 @@ def measured(row: Row, folder: Path) -> tuple[list[str], str]:
     told = "import platform as p; print(p.python_implementation(), p.python_version())"
     cells = [run([python, "-c", told]).removeprefix("CPython ").strip()]
     listed = run([python, "-m", "pip", "list", "--format=freeze"]).lower()
-    for name in HEADS[1:5]:
-        cells.append(re.search(rf"^{name.lower()}==(\S+)", listed, re.MULTILINE)[1])
+    cells += (re.search(rf"(?m)^{name.lower()}==(\S+)", listed)[1] for name in HEADS[1:5])
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", *TESTS],
         cwd=HERE,
