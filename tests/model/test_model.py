@@ -1,10 +1,5 @@
 """CloseGuard keeps its promise, whatever happens in whatever order."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
@@ -17,24 +12,11 @@ from hypothesis.stateful import (
 )
 
 from . import search
+from .processes import run
 from .promise import Promise
 from .real import MOST_AT_ONCE, quiet_world
 
 MOST_BODIES = 6
-
-
-def run(*arguments):
-    """Run Python, without measuring what it reaches: that would take many times as long."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=Path(__file__).parents[2],
-        env={k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 SEARCH = """
@@ -52,11 +34,6 @@ def test_every_interleaving_to_a_depth(setting):
 
     assert states > 50
     assert transitions > states
-
-
-def test_every_mutant_is_noticed():
-    """In a process that has not imported the package: each mutant is a child of it."""
-    assert "SURVIVES" not in run("-m", "tests.model", "--only", "mutants")
 
 
 def test_long_runs_with_many_bodies():
