@@ -99,6 +99,7 @@ MODULES = {
     "one/settings_secret.py": (
         'import os\nfrom .settings import *\nSECRET_KEY = os.environ["SECRET"]\n'
     ),
+    "one/no_settings.py": "USE_TZ = True  # or Django 4.2 has something to say as well\n",
     "one/settings_import.py": "import no_such_library\n",
     "one/settings_sibling.py": "from .no_such_sibling import *\n",
     "one/settings_app.py": "from .settings import *\nINSTALLED_APPS = ['no_such_app']\n",
@@ -762,11 +763,11 @@ class TestFailedAttempt:
 
     def test_a_module_that_is_no_sites_is_refused(self, run):
         """Otherwise each request would fail, and construction would not."""
-        told = run("site('one')")
+        told = run("site('one.no_settings')")
 
         assert told.error == (
-            "SettingsError: settings module must set ROOT_URLCONF, got 'one', which does not;"
-            " without it a site can serve nothing. Is it the name of another module?"
+            "SettingsError: settings module must set ROOT_URLCONF, got 'one.no_settings', which"
+            " does not; without it a site can serve nothing. Is it the name of another module?"
         )
 
     @pytest.mark.parametrize(
