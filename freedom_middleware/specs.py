@@ -65,8 +65,14 @@ def _parse(spec: str) -> tuple[str, list[str], Arguments | None]:
 
     wrong = ApplicationError(f"import string must have the form {_FORMS}, got {spec!r}")
     module_name, colon, expression = spec.partition(":")
-    if not all(part.isidentifier() for part in module_name.split(".")):
-        raise wrong
+    if not _is_module(module_name):
+        # The name of a file, as an editor or a shell completes it.
+        meant = module_name.removeprefix("./").removesuffix(".py").replace("/", ".")
+        raise (
+            ApplicationError(f"{wrong}. Did you mean {meant + colon + expression!r}?")
+            if _is_module(meant)
+            else wrong
+        )
     arguments: Arguments | None = None
     names: list[str] = []
     try:
@@ -85,6 +91,10 @@ def _parse(spec: str) -> tuple[str, list[str], Arguments | None]:
     if not isinstance(node, ast.Name):
         raise wrong
     return module_name, [node.id, *names], arguments
+
+
+def _is_module(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def _import(spec: str, module_name: str) -> Any:
@@ -108,6 +118,7 @@ def _import(spec: str, module_name: str) -> Any:
 
 def _no_attribute(spec: str, module_name: str, found: Any, names: list[str]) -> str:
     import difflib
+    from importlib.util import find_spec
 
     *path, name = names
     owner = ".".join(path) or module_name
@@ -123,6 +134,8 @@ def _no_attribute(spec: str, module_name: str, found: Any, names: list[str]) -> 
         hint = f". It is a settings module: Application.from_settings({owner!r})"
     elif likely:
         hint = f". Did you mean {likely[0]!r}?"
+    elif hasattr(found, "__path__") and find_spec(f"{module_name}.wsgi"):
+        hint = f". Did you mean '{module_name}.wsgi'?"
     else:
         hint = ""
     return (

@@ -148,7 +148,6 @@ class TestImportString:
             "shop.:app",
             "shop..app",
             "/srv/shop.py",
-            "shop/app.py:app",
             "shop-1:app",
             "1shop",
             "shop:1",
@@ -189,6 +188,21 @@ class TestImportString:
             " 'pkg.mod:factory()' or 'pkg.mod:factory(\"x\", key=1)' with literals only,"
             f" got {spec!r}"
         )
+
+    @pytest.mark.parametrize(
+        ("spec", "meant"),
+        [
+            ("mysite/wsgi.py", "mysite.wsgi"),
+            ("./mysite/wsgi.py:app", "mysite.wsgi:app"),
+            ("mysite/wsgi:make()", "mysite.wsgi:make()"),
+        ],
+    )
+    def test_the_name_of_a_file_is_translated(self, spec, meant):
+        """A shell completes it, and the commands name files so."""
+        assert refusal(spec).endswith(f", got {spec!r}. Did you mean {meant!r}?")
+
+    def test_a_file_that_is_elsewhere_has_no_import_string(self):
+        assert refusal("/srv/mysite/wsgi.py").endswith(", got '/srv/mysite/wsgi.py'")
 
     def test_its_error_is_an_import_error_of_ours(self):
         with pytest.raises(ImportError) as caught:
@@ -331,6 +345,15 @@ class TestAttributeThatIsMissing:
 
         assert refusal(spec) == (
             f"application must name an attribute that exists, got {spec!r}: {says}"
+        )
+
+    def test_a_project_is_told_where_its_application_is(self, write):
+        """``serve mysite`` is what one types first."""
+        write("mysite/__init__.py")
+        write("mysite/wsgi.py", "application = None")
+
+        assert refusal("mysite").endswith(
+            "mysite has no 'application'. Did you mean 'mysite.wsgi'?"
         )
 
     def test_a_settings_module_is_told_where_it_belongs(self, write):

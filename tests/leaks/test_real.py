@@ -129,6 +129,30 @@ def test_a_real_application_that_fails_is_no_innocence(site, says):
     assert report.baseline[0] == says
 
 
+def test_a_lazy_layer_that_is_not_read_fails_nothing():
+    """It says its status with its first chunk, and a client that goes before asks for none."""
+
+    def lazy(application):
+        def layer(environ, start_response):
+            yield from application(environ, start_response)
+
+        return layer
+
+    assert check(lazy(Site()), real=["/x"]).baseline == []
+
+
+def test_an_application_that_says_no_status_fails():
+    def silent(environ, start_response):
+        return [b"one"]
+
+    report = check(passes_on(silent), real=["/x"])
+
+    assert set(report.baseline) == {
+        f"{method} '/x', asked of the real application, is answered with no status"
+        for method in ("GET", "HEAD")
+    }
+
+
 def test_both_forms_say_that_it_was_called():
     report = check(passes_on(Site()), real=["/a", "/b"])
 
