@@ -159,6 +159,27 @@ class TestComposed:
         assert shown == (EXAMPLES / "composed" / "mysite" / "wsgi.py").read_text("utf-8")
 
 
+RUN = re.findall(
+    r"`(?:cd (\w+); )?(freedom-middleware serve|python) ([\w./]+)` \|$",
+    (EXAMPLES / "README.md").read_text("utf-8"),
+    re.M,
+)
+
+
+def test_each_example_has_a_command():
+    page = (EXAMPLES / "README.md").read_text("utf-8")
+
+    assert len(RUN) == page.count("\n| [")
+
+
+@pytest.mark.parametrize(("folder", "program", "argument"), RUN, ids=" ".join)
+def test_the_command_finds_what_it_runs(folder, program, argument):
+    if program == "python":
+        assert (EXAMPLES / argument).exists()
+    else:
+        assert python(folder or ".", COMMAND, "routes", argument)
+
+
 @pytest.mark.parametrize("page", [EXAMPLES / "README.md", ROOT / "README.md"], ids=str)
 def test_links_lead_somewhere(page):
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):

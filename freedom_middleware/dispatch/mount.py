@@ -20,6 +20,7 @@ from .table import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from typing import Literal
 
     from ..application import Target
     from ..tree import Choice
@@ -37,7 +38,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
     *,
     back: Collection[str] = (),
     share: bool = False,
-    slash: str | None = None,
+    slash: Literal["redirect"] | None = None,
 ) -> MountedApplications:
     """Serve applications under URL prefixes, and *application* everywhere else.
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[Environ, list[str]], bool]
     Hint = Callable[[Environ], str | None]
+    Question = Callable[[Request], object]
 
 __all__ = ["Predicate", "client", "cookie", "header", "method", "path", "predicate"]
 
@@ -65,16 +66,16 @@ class Predicate:
         """Answer for a request."""
         return self.ask(request.environ, [])
 
-    def __and__(self, other: object) -> Predicate:
+    def __and__(self, other: Question) -> Predicate:
         return _both(self, as_predicate(other))
 
-    def __rand__(self, other: object) -> Predicate:
+    def __rand__(self, other: Question) -> Predicate:
         return _both(as_predicate(other), self)
 
-    def __or__(self, other: object) -> Predicate:
+    def __or__(self, other: Question) -> Predicate:
         return _either(self, as_predicate(other))
 
-    def __ror__(self, other: object) -> Predicate:
+    def __ror__(self, other: Question) -> Predicate:
         return _either(as_predicate(other), self)
 
     def __invert__(self) -> Predicate:
@@ -127,7 +128,7 @@ def _either(left: Predicate, right: Predicate) -> Predicate:
     )
 
 
-def predicate(function: Callable[[Request], object], *, vary: Iterable[str] = ()) -> Predicate:
+def predicate(function: Question, *, vary: Iterable[str] = ()) -> Predicate:
     """Make a predicate of a function, and say which headers its answer depends on.
 
     The function gets a request of its own, on a copy of the environ: what it changes there,

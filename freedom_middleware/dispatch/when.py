@@ -14,13 +14,13 @@ from .table import Series, adapt, as_dispatcher, check_passing, not_found, pass_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
     from typing import Any
 
     from ..application import Target
     from ..tree import Choice
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
-    from .predicates import Ask, Predicate
+    from .predicates import Ask, Predicate, Question
     from .shapes import CaseApplications
 
     Case = tuple[Predicate, Application]
@@ -33,7 +33,7 @@ _EXAMPLE = "[(path('/api'), api)]"
 
 def When(  # noqa: N802 - reads as the application that it makes
     application: Target | None,
-    cases: Iterable[tuple[Predicate | Callable[..., object], Target]],
+    cases: Iterable[tuple[Question, Target]],
     *,
     back: Collection[str] = (),
     share: bool = False,
