@@ -65,7 +65,7 @@ def adapt_asgi(target: Any) -> WSGIApplication:
         nonlocal bridge, starting
         refusal = _refusal(environ)
         if refusal is not None:
-            return _refuse(refusal, start_response)
+            return _refuse(refusal, environ, start_response)
         if bridge is None or bridge.process != os.getpid():
             with starting:
                 if bridge is None or bridge.process != os.getpid():
@@ -279,11 +279,13 @@ def _refusal(environ: Environ) -> tuple[str, str] | None:
     return None
 
 
-def _refuse(refusal: tuple[str, str], start_response: StartResponse) -> Body:
+def _refuse(
+    refusal: tuple[str, str], environ: Environ, start_response: StartResponse
+) -> Body:
     status, reason = refusal
     page = f"{reason}\n".encode()
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(page)))])
-    return [page]
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [page]
 
 
 def _log(message: str, *values: object, error: BaseException | None = None) -> None:

@@ -142,7 +142,8 @@ def _open(root: str, name: str) -> BinaryIO | None:
     """Open a regular file that is inside of *root* when all links are followed."""
     try:
         inside = os.path.join(os.path.realpath(root), "")
-        real = os.path.realpath(name)
+        # Strict: what is not there is found out at its first segment, of however many.
+        real = os.path.realpath(name, strict=True)
         if not real.startswith(inside):
             return None
         file = open(real, "rb", opener=_opener)  # noqa: SIM115 - the body closes it

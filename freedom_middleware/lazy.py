@@ -73,7 +73,7 @@ class Lazy:
             except Exception as error:  # noqa: BLE001 - this mount alone answers 503
                 self._log(error)
             if wsgi is None:
-                return _unavailable(start_response)
+                return _unavailable(environ, start_response)
         return wsgi(environ, start_response)
 
     def load(self) -> WSGIApplication:
@@ -139,12 +139,8 @@ class Lazy:
             )
 
 
-def _unavailable(start_response: StartResponse) -> Body:
-    page = b"503 Service Unavailable\n"
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Content-Length", str(len(page))),
-        ("Retry-After", str(RETRY_SECONDS)),
-    ]
-    start_response("503 Service Unavailable", headers)
-    return [page]
+def _unavailable(environ: Environ, start_response: StartResponse) -> Body:
+    from .response import answer
+
+    retry = "Retry-After", str(RETRY_SECONDS)
+    return answer(environ, start_response, "503 Service Unavailable", retry)
