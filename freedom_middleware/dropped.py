@@ -292,8 +292,13 @@ def dropped(claim: Claim) -> None:
     # A collection on another thread is no concern of this one, which let go by itself.
     collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
     frame = sys._getframe(1).f_back  # None where no Python code runs: a server written in C
-    known = None if collected else frame
-    drop = Drop(claim, known and (known.f_code.co_filename, known.f_lineno))
+    place = None
+    if frame is not None and not collected:
+        # None is the line of what the compiler adds: it lets go of an error that was handled,
+        # and so of the frames that raised it.
+        code, line = frame.f_code, frame.f_lineno
+        place = code.co_filename, code.co_firstlineno if line is None else line
+    drop = Drop(claim, place)
     if (
         not collected
         and getattr(here, "thread", None) is thread

@@ -1171,6 +1171,31 @@ class TestReports:
         )
         assert "CloseGuard closed it there and then" in str(finding)
 
+    def test_it_is_reported_where_the_compiler_knows_no_line(self, told):
+        """At the end of some ``except`` clauses goes the error, with the frames it passed."""
+        counts = []
+        application = self.leaky(SpyBody, told.append, on_count=counts.append)
+
+        def fails():
+            body = respond(application)
+            raise LookupError(body)
+
+        def handles():
+            try:
+                fails()
+            except LookupError as error:
+                if not error.args:
+                    told.clear()
+            finally:
+                told.copy()
+
+        handles()
+        drain()
+
+        [finding] = told
+        assert finding.where == f"{__file__}:{handles.__code__.co_firstlineno}"
+        assert [count.where for count in counts] == [finding.where]
+
     def test_it_is_a_log_line_and_a_warning_at_the_place_of_the_drop(self, caplog):
         with pytest.warns(UnclosedBodyWarning, match="GET '/' was never closed") as record:
             settled(self.leaky(SpyBody))
