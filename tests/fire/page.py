@@ -78,7 +78,7 @@ def to_page(fired: dict[str, Fired]) -> str:
     return "\n".join([*tables, f"With {found}, on CPython {platform.python_version()}.\n"])
 
 
-def rewritten(page: str, text: str) -> str:
-    """Return *page* with *text* in the place of its tables."""
-    before, _, rest = page.partition(BEGIN)
-    return before + BEGIN + text + END + rest.partition(END)[2]
+def rewritten(page: str, text: str, begin: str = BEGIN) -> str:
+    """Return *page* with *text* in the place of what stands after *begin*."""
+    before, _, rest = page.partition(begin)
+    return before + begin + text + END + rest.partition(END)[2]

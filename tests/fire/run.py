@@ -1,4 +1,4 @@
-"""Fire at one server: clients of every way at once, while its workers are killed and replaced."""
+"""Fire at one server: clients of every way, while its workers are killed and replaced."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Fired(NamedTuple):
         killed: How many workers were killed outright, in the middle of a stream.
         reloads: How often the server was reloaded, in the middle of a stream.
         processes: How many processes answered.
-        uncounted: How many the leaking layer lost that are closed, and not in the guard's count.
+        uncounted: How many the layer lost that are closed, and not in the guard's count.
         told: What was not closed once, or elsewhere, by application: a line each.
     """
 
@@ -63,7 +63,7 @@ def fire(target: Target, folder: Path, *, seconds: float = 0.0, visits: int = 0)
         volley = Volley(site.port)
         mishaps = Mishaps(target, site, journal)
         with ThreadPoolExecutor(CLIENTS) as clients:
-            running_clients = [clients.submit(volley.client, number) for number in range(CLIENTS)]
+            visiting = [clients.submit(volley.client, number) for number in range(CLIENTS)]
             try:
                 begun = time.monotonic()
                 mishaps.happen_until(
@@ -71,7 +71,7 @@ def fire(target: Target, folder: Path, *, seconds: float = 0.0, visits: int = 0)
                 )
             finally:
                 volley.over.set()
-            for client in running_clients:
+            for client in visiting:
                 client.result()
         killed = mishaps.killed
         settle(

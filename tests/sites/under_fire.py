@@ -142,10 +142,8 @@ def composed(variant):
     def count(leak):
         note("repaired", variant, leak.repair or "not", "-")
 
-    return Hosts(
-        None,
-        {"127.0.0.1": Mount(None, {f"/{variant}": CloseGuard(serving(variant), on_count=count)})},
-    )
+    guarded = CloseGuard(serving(variant), on_count=count)
+    return Hosts(None, {"127.0.0.1": Mount(None, {f"/{variant}": guarded})})
 
 
 def loses_close(application):

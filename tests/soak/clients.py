@@ -6,6 +6,7 @@ that neither waits for the other's interpreter.
 
 import socket
 import sys
+from contextlib import ExitStack
 from itertools import islice
 
 PATHS = ("/kept", "/lost", "/lost", "/ring")
@@ -19,11 +20,12 @@ ANSWERED = b"\r\n\r\nsoaked through\n"
 
 def ask(port: int, requests: int) -> None:
     """Have *requests* answered; EOFError if the server breaks off."""
-    connections = []
-    try:
-        for _ in range(CONNECTIONS):
-            connections.append(socket.create_connection(("127.0.0.1", port), SECONDS))
-        asked = (REQUESTS[number % len(REQUESTS)] for number in range(requests))
+    asked = (REQUESTS[number % len(REQUESTS)] for number in range(requests))
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), SECONDS))
+            for _ in range(CONNECTIONS)
+        ]
         while True:
             sent = []
             for connection in connections:
@@ -39,9 +41,6 @@ def ask(port: int, requests: int) -> None:
                     if not more:
                         raise EOFError(f"{due} answers must have come, got {received!r}")
                     received += more
-    finally:
-        for connection in connections:
-            connection.close()
 
 
 if __name__ == "__main__":

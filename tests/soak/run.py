@@ -89,26 +89,24 @@ def middle(samples: list[dict[str, int]]) -> float:
 
 
 def soak(
-    requests: int, folder: Path, progress: Callable[[dict[str, int]], object] = lambda told: None
+    requests: int, folder: Path, progress: Callable[[dict[str, int]], object] = lambda now: None
 ) -> Soaked:
     """Send *requests*, the first tenth to warm up."""
     with running(WAITRESS, folder) as site:
-        begun = time.monotonic()
-        send(site, requests // 10, lambda: None)
-        begin = settled(site, requests // 10)
         samples: list[dict[str, int]] = []
-        every = requests / SAMPLES
 
         def sample() -> None:
             now = told(site)
-            if now["opened"] >= begin["opened"] + len(samples) * every:
+            if now["opened"] >= len(samples) * requests / SAMPLES:
                 samples.append(now)
                 progress(now)
 
+        begun = time.monotonic()
+        send(site, requests // 10, sample)
+        begin = settled(site, requests // 10)
         send(site, requests - requests // 10, sample)
         seconds = time.monotonic() - begun
-        samples.append(told(site))
-        return Soaked(requests, seconds, begin, settled(site, requests), samples)
+        return Soaked(requests, seconds, begin, settled(site, requests), [*samples, told(site)])
 
 
 def send(site: RunningServer, requests: int, meanwhile: Callable[[], None]) -> None:
