@@ -406,8 +406,11 @@ def _finish() -> None:
     """Close what is left when the process ends, whichever thread opened it.
 
     What is in a cycle has to be found now: the interpreter's last collection comes when
-    nothing can be run any more.
+    nothing can be run any more.  So has what the last error keeps that was printed, with
+    the frames of its traceback; the interpreter lets go of that next, and too late.
     """
+    for name in ("last_exc", "last_value", "last_traceback"):
+        vars(sys).pop(name, None)
     gc.collect()
     stopped: BaseException | None = None
     while waiting:

@@ -282,6 +282,56 @@ class TestFiles:
         assert respond(CloseGuard(answering(body)), self.environ(Rigid)) is body
         assert Rigid.closes == 0
 
+    @pytest.mark.parametrize("how", ["closed", "dropped", "guarded twice"])
+    def test_where_it_takes_no_attribute_the_file_under_it_is_guarded(self, how, told):
+        """As on mod_wsgi, whose wrapper closes the file by the name that it finds there."""
+
+        class Rigid:
+            __slots__ = ("filelike",)
+
+            def __init__(self, filelike):
+                self.filelike = filelike
+
+            def close(self):
+                self.filelike.close()
+
+        closed = []
+
+        class File:
+            def close(self):
+                closed.append(self)
+
+        application = CloseGuard(lambda e, s: Rigid(File()), on_leak=told.append)
+        if how == "guarded twice":
+            application = CloseGuard(application)
+        returned = respond(application, self.environ(Rigid))
+        if how != "dropped":
+            returned.close()
+            returned.close()
+        del returned
+        drain()
+
+        assert len(closed) == 1
+        assert [finding.repair for finding in told] == ["closed"] * (how == "dropped")
+
+    def test_it_leaves_a_file_that_closes_itself(self, tmp_path):
+        """To claim what closes itself when it goes would be to keep it until a collection."""
+
+        class Rigid:
+            __slots__ = ("close", "filelike")
+
+            def __setattr__(self, name, value):
+                raise AttributeError(name)
+
+        with (tmp_path / "file").open("wb") as file:
+            body = Rigid()
+            object.__setattr__(body, "filelike", file)
+            object.__setattr__(body, "close", file.close)
+
+            respond(CloseGuard(answering(body)), self.environ(Rigid))
+
+            assert "close" not in vars(file)
+
     def test_it_is_not_claimed_twice_by_nested_guards(self):
         file = SpyBody()
         file.read = io.BytesIO(b"x").read
@@ -1093,6 +1143,26 @@ class TestDropped:
         )
 
         assert done.stdout.split("\n") == ["the end", "closed", ""]
+
+    def test_what_the_last_error_keeps_is_closed_at_exit(self):
+        """As a server keeps it that is written in C, and prints an error with its frames."""
+        script = """if True:
+            from freedom_middleware import CloseGuard
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): print("closed")
+            def fails():
+                body = CloseGuard(lambda e, s: Body())({}, None)
+                raise LookupError
+            fails()
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+        )
+
+        assert "LookupError" in done.stderr
+        assert done.stdout == "closed\n"
 
     def test_at_exit_all_are_closed_whatever_one_of_them_raises(self):
         script = """if True:

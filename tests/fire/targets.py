@@ -68,10 +68,12 @@ GRANIAN = Target(
     reload=signal.SIGHUP,
 )
 
-# Two requests to a worker at a time, and no exemption for young ones from --max-requests.
+# A reload executes it anew: given port 0 it would then listen at another one.  No worker is
+# too young for --max-requests.
 UWSGI_TARGET = Target(
     replace(
         UWSGI,
+        announces=False,
         command="uwsgi --http-socket 127.0.0.1:{port} --master --die-on-term --enable-threads"
         " --processes 2 --threads 4 --max-requests 150 --min-worker-lifetime 1 --need-app"
         " --module under_fire",

@@ -8,6 +8,7 @@ import itertools
 import os
 import threading
 import time
+from functools import partial
 
 from freedom_middleware import CloseGuard, Hosts, Mount
 
@@ -60,7 +61,7 @@ class File(Body):
         self.file = open(f"{FOLDER}/file", "rb", buffering=0)  # noqa: SIM115
         self.fileno, self.read = self.file.fileno, self.file.read
         self.seek, self.tell = self.file.seek, self.file.tell
-        super().__init__(variant, "file", iter(lambda: self.read(len(CHUNK)), b""))
+        super().__init__(variant, "file", iter(partial(self.read, len(CHUNK)), b""))
 
     def close(self):
         super().close()
