@@ -253,6 +253,12 @@ def start() -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_forget)
         atexit.register(_finish)
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            # It has forked, as granian has it do: before Python 3.13 without atexit.
+            from multiprocessing.util import Finalize
+
+            Finalize(None, _finish, exitpriority=0)
 
 
 def enter() -> Thread:

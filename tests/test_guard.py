@@ -1144,6 +1144,34 @@ class TestDropped:
 
         assert done.stdout.split("\n") == ["the end", "closed", ""]
 
+    def test_what_was_dropped_is_closed_at_the_end_of_a_process_of_multiprocessing(self):
+        """Such a process, as a worker of granian is one, ends without atexit."""
+        script = """if True:
+            import gc, multiprocessing
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): print("closed", flush=True)
+            def work():
+                from freedom_middleware import CloseGuard
+                gc.disable()
+                cycle = [CloseGuard(lambda e, s: Body())({}, None)]
+                cycle.append(cycle)
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            worker.join()
+            print("the end")
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+
+        assert done.stdout.split("\n") == ["closed", "the end", ""]
+
     def test_what_the_last_error_keeps_is_closed_at_exit(self):
         """As a server keeps it that is written in C, and prints an error with its frames."""
         script = """if True:

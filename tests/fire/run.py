@@ -63,7 +63,7 @@ def fire(target: Target, folder: Path, *, seconds: float = 0.0, visits: int = 0)
         volley = Volley(site.port)
         mishaps = Mishaps(target, site, journal)
         with ThreadPoolExecutor(CLIENTS) as clients:
-            visiting = [clients.submit(volley.client, number) for number in range(CLIENTS)]
+            visiting = [clients.submit(volley.client) for _ in range(CLIENTS)]
             try:
                 begun = time.monotonic()
                 mishaps.happen_until(
@@ -95,32 +95,34 @@ def fire(target: Target, folder: Path, *, seconds: float = 0.0, visits: int = 0)
 
 
 class Volley:
-    """The clients: each goes through all ways and applications, in an order of its own."""
+    """The clients, who take turns through all ways and applications."""
 
     def __init__(self, port: int) -> None:
         self.over = threading.Event()
+        self.visits = 0
         self.ended: Counter[tuple[str, str]] = Counter()
         self._port = port
-        self._counting = threading.Lock()
-        self.visits = 0
+        self._turns = turns()
+        self._one_at_a_time = threading.Lock()
 
-    def client(self, number: int) -> None:
-        for way, variant in in_turn(number):
-            if self.over.is_set():
-                return
+    def client(self) -> None:
+        while not self.over.is_set():
+            with self._one_at_a_time:
+                way, variant = next(self._turns)
             try:
                 WAYS[way](Site(self._port, variant))
                 ended = 1
             except BROKEN_OFF:
                 ended = 0
                 time.sleep(0.01)  # there may be nobody for a moment
-            with self._counting:
+            with self._one_at_a_time:
                 self.visits += 1
                 self.ended[way, variant] += ended
 
 
-def in_turn(seed: int) -> Iterator[tuple[str, str]]:
-    chance = random.Random(seed)  # noqa: S311 - so that a run can be repeated
+def turns() -> Iterator[tuple[str, str]]:
+    """Yield each way with each application, again and again, each time in another order."""
+    chance = random.Random(1)  # noqa: S311 - the same one in each run
     all_of_them = list(itertools.product(WAYS, VARIANTS))
     while True:
         chance.shuffle(all_of_them)
@@ -141,11 +143,11 @@ class Mishaps:
         """Let each happen that can, and go on with them until there is *enough*."""
         possible = [self._kill] if self._target.workers else []
         possible += [self._reload] if self._target.reload else []
-        for number in itertools.count():
-            if number >= len(possible) and enough():
+        still_to_come = len(possible)
+        for mishap in itertools.cycle(possible or [lambda worker: True]):
+            if still_to_come <= 0 and enough():
                 return
-            if possible:
-                possible[number % len(possible)](self._one_that_streams())
+            still_to_come -= mishap(self._one_that_streams())
             time.sleep(SECONDS_BETWEEN_MISHAPS)
 
     def _one_that_streams(self) -> int:
@@ -159,13 +161,18 @@ class Mishaps:
             time.sleep(0.01)
         raise TimeoutError(f"{self._target.server.name} streams nothing:\n{self._site.log()}")
 
-    def _kill(self, worker: int) -> None:
-        os.kill(worker, signal.SIGKILL)
+    def _kill(self, worker: int) -> bool:
+        try:
+            os.kill(worker, signal.SIGKILL)
+        except ProcessLookupError:  # it was just about to end
+            return False
         self.killed.add(worker)
+        return True
 
-    def _reload(self, _worker: int) -> None:
+    def _reload(self, _worker: int) -> bool:
         self._site.process.send_signal(self._target.reload)
         self.reloads += 1
+        return True
 
 
 def is_below(process: int, ancestor: int) -> bool:
