@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import IOBase
 from itertools import chain
 
 from . import dropped
@@ -195,7 +196,8 @@ def guard_file(body: Any, environ: Environ, ledger: Ledger) -> Body:
     """Guard what the server's ``wsgi.file_wrapper`` made, and return it itself.
 
     Any other object in its place would cost the server its ``sendfile()``.  Where a body
-    takes no attribute (bjoern), it is left as it is.
+    takes no attribute, the file under it is guarded (mod_wsgi), if that can be had and does
+    not close itself when it goes; else all is left as it is (bjoern).
     """
     if type(body.close) is not GuardedClose:
         if ledger.repair:
@@ -205,5 +207,8 @@ def guard_file(body: Any, environ: Environ, ledger: Ledger) -> Body:
             body.close = claim
         except (AttributeError, TypeError):
             claim._pending.clear()
+            file = getattr(body, "filelike", None)
+            if hasattr(file, "close") and not isinstance(file, IOBase):
+                guard_file(file, environ, ledger)
     returned: Body = body
     return returned

@@ -253,6 +253,12 @@ def start() -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_forget)
         atexit.register(_finish)
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            # It has forked, as granian has it do: before Python 3.13 without atexit.
+            from multiprocessing.util import Finalize
+
+            Finalize(None, _finish, exitpriority=0)
 
 
 def enter() -> Thread:
@@ -292,8 +298,13 @@ def dropped(claim: Claim) -> None:
     # A collection on another thread is no concern of this one, which let go by itself.
     collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
     frame = sys._getframe(1).f_back  # None where no Python code runs: a server written in C
-    known = None if collected else frame
-    drop = Drop(claim, known and (known.f_code.co_filename, known.f_lineno))
+    place = None
+    if frame is not None and not collected:
+        # None is the line of what the compiler adds: it lets go of an error that was handled,
+        # and so of the frames that raised it.
+        code, line = frame.f_code, frame.f_lineno
+        place = code.co_filename, code.co_firstlineno if line is None else line
+    drop = Drop(claim, place)
     if (
         not collected
         and getattr(here, "thread", None) is thread
@@ -401,8 +412,11 @@ def _finish() -> None:
     """Close what is left when the process ends, whichever thread opened it.
 
     What is in a cycle has to be found now: the interpreter's last collection comes when
-    nothing can be run any more.
+    nothing can be run any more.  So has what the last error keeps that was printed, with
+    the frames of its traceback; the interpreter lets go of that next, and too late.
     """
+    for name in ("last_exc", "last_value", "last_traceback"):
+        vars(sys).pop(name, None)
     gc.collect()
     stopped: BaseException | None = None
     while waiting:

@@ -282,6 +282,56 @@ class TestFiles:
         assert respond(CloseGuard(answering(body)), self.environ(Rigid)) is body
         assert Rigid.closes == 0
 
+    @pytest.mark.parametrize("how", ["closed", "dropped", "guarded twice"])
+    def test_where_it_takes_no_attribute_the_file_under_it_is_guarded(self, how, told):
+        """As on mod_wsgi, whose wrapper closes the file by the name that it finds there."""
+
+        class Rigid:
+            __slots__ = ("filelike",)
+
+            def __init__(self, filelike):
+                self.filelike = filelike
+
+            def close(self):
+                self.filelike.close()
+
+        closed = []
+
+        class File:
+            def close(self):
+                closed.append(self)
+
+        application = CloseGuard(lambda e, s: Rigid(File()), on_leak=told.append)
+        if how == "guarded twice":
+            application = CloseGuard(application)
+        returned = respond(application, self.environ(Rigid))
+        if how != "dropped":
+            returned.close()
+            returned.close()
+        del returned
+        drain()
+
+        assert len(closed) == 1
+        assert [finding.repair for finding in told] == ["closed"] * (how == "dropped")
+
+    def test_it_leaves_a_file_that_closes_itself(self, tmp_path):
+        """To claim what closes itself when it goes would be to keep it until a collection."""
+
+        class Rigid:
+            __slots__ = ("close", "filelike")
+
+            def __setattr__(self, name, value):
+                raise AttributeError(name)
+
+        with (tmp_path / "file").open("wb") as file:
+            body = Rigid()
+            object.__setattr__(body, "filelike", file)
+            object.__setattr__(body, "close", file.close)
+
+            respond(CloseGuard(answering(body)), self.environ(Rigid))
+
+            assert "close" not in vars(file)
+
     def test_it_is_not_claimed_twice_by_nested_guards(self):
         file = SpyBody()
         file.read = io.BytesIO(b"x").read
@@ -1094,6 +1144,54 @@ class TestDropped:
 
         assert done.stdout.split("\n") == ["the end", "closed", ""]
 
+    def test_what_was_dropped_is_closed_at_the_end_of_a_process_of_multiprocessing(self):
+        """Such a process, as a worker of granian is one, ends without atexit."""
+        script = """if True:
+            import gc, multiprocessing
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): print("closed", flush=True)
+            def work():
+                from freedom_middleware import CloseGuard
+                gc.disable()
+                cycle = [CloseGuard(lambda e, s: Body())({}, None)]
+                cycle.append(cycle)
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            worker.join()
+            print("the end")
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+
+        assert done.stdout.split("\n") == ["closed", "the end", ""]
+
+    def test_what_the_last_error_keeps_is_closed_at_exit(self):
+        """As a server keeps it that is written in C, and prints an error with its frames."""
+        script = """if True:
+            from freedom_middleware import CloseGuard
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): print("closed")
+            def fails():
+                body = CloseGuard(lambda e, s: Body())({}, None)
+                raise LookupError
+            fails()
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+        )
+
+        assert "LookupError" in done.stderr
+        assert done.stdout == "closed\n"
+
     def test_at_exit_all_are_closed_whatever_one_of_them_raises(self):
         script = """if True:
             import gc, sys
@@ -1170,6 +1268,31 @@ class TestReports:
             f"response body of GET '/site/report' was never closed: dropped at {__file__}:"
         )
         assert "CloseGuard closed it there and then" in str(finding)
+
+    def test_it_is_reported_where_the_compiler_knows_no_line(self, told):
+        """At the end of some ``except`` clauses goes the error, with the frames it passed."""
+        counts = []
+        application = self.leaky(SpyBody, told.append, on_count=counts.append)
+
+        def fails():
+            body = respond(application)
+            raise LookupError(body)
+
+        def handles():
+            try:
+                fails()
+            except LookupError as error:
+                if not error.args:
+                    told.clear()
+            finally:
+                told.copy()
+
+        handles()
+        drain()
+
+        [finding] = told
+        assert finding.where == f"{__file__}:{handles.__code__.co_firstlineno}"
+        assert [count.where for count in counts] == [finding.where]
 
     def test_it_is_a_log_line_and_a_warning_at_the_place_of_the_drop(self, caplog):
         with pytest.warns(UnclosedBodyWarning, match="GET '/' was never closed") as record:
