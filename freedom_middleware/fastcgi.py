@@ -184,7 +184,7 @@ class _Handler(BaseCGIHandler):
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], object]:
+    ) -> Callable[[bytes], None]:
         """Refuse what would be another header, or the end of them, to the web server."""
         try:
             write = super().start_response(status, headers, exc_info)

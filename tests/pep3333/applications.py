@@ -1,8 +1,8 @@
 """The rules for applications, and so for the side of middleware that faces the server."""
 
 import re
-from io import BytesIO, StringIO
 from collections.abc import Callable
+from io import BytesIO, StringIO
 from typing import NamedTuple
 
 from .gateway import Closable, Errors, Input, environ_for, serve, shown

@@ -155,7 +155,7 @@ def given(layer, judge, environ=None):
             judge(*arguments, **keywords)
         except Exception as error:  # noqa: BLE001 - told below, whatever the layer does of it
             raised.append(error)
-        environ, start_response, *_ = [*arguments, *keywords.values()]
+        _, start_response, *_ = [*arguments, *keywords.values()]
         started(start_response)
         return [b"one"]
 
@@ -577,11 +577,12 @@ def closes(layer, chunks_of, **options):
         for kind, chunks, environ in requests():
             bodies = []
 
-            def application(environ, start_response, kind=kind, chunks=chunks, shape=shape):
-                body = shape(chunks_of(chunks))
-                bodies.append(body)
+            def application(
+                environ, start_response, kind=kind, chunks=chunks, shape=shape, bodies=bodies
+            ):
+                bodies.append(shape(chunks_of(chunks)))
                 started(start_response, kind)
-                return body
+                return bodies[-1]
 
             ask(layer, application, environ, **options)
             for body in bodies:
@@ -589,7 +590,6 @@ def closes(layer, chunks_of, **options):
                 check(body.closes, f"close() is not called ({what})")
                 check(body.closes == 1, f"close() is called {body.closes} times ({what})")
                 check(not body.early, f"the body is read on after close() ({what})")
-            bodies.clear()
 
 
 WHOSE = {Body: "a body with an iterator of its own", Own: "a body that is an iterator"}

@@ -1,4 +1,4 @@
-"""A rule of PEP 3333: a sentence with a number, and the function that judges a subject by it."""
+"""A rule of PEP 3333: a sentence with a number, and the function that judges by it."""
 
 from collections.abc import Callable
 from typing import NamedTuple

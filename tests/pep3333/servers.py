@@ -153,7 +153,7 @@ def told(site, path, **more):
     """Return the JSON that a probe answers with."""
     with Client(site, path, **more) as client:
         answer = client.rest()
-    check(answer.status.startswith("200"), f"the answer is {answer.status or 'none'}")
+    check(answer.status.startswith("200"), f"the client gets {sent(answer)}")
     return json.loads(answer.body)
 
 
@@ -185,7 +185,8 @@ def environ_is_a_dict(site):
 def environ_may_be_changed(site):
     answer, _ = ask(site, "/clears")
     check(
-        answer.status.startswith("200") and answer.body == b"one", f"then it is {sent(answer)}"
+        answer.status.startswith("200") and answer.body == b"one",
+        f"then the client gets {sent(answer)}",
     )
 
 
@@ -288,7 +289,7 @@ def input_ends(site):
     name = f"n{next(_number)}"
     options = {"method": "POST", "body": SENT.encode(), "headers": ["Connection: keep-alive"]}
     with Client(site, "/read-beyond", name=name, **options) as client:
-        came = client.until(b"]]", 5)  # the connection stays open
+        came = client.until(b"]]", CLOSE_SECONDS)  # the connection stays open
         answer = parsed(client.received, ended=False)
     check(came, f"reading on waits for more, or fails ({sent(answer)})")
     chunks = json.loads(answer.body)[0]
@@ -332,7 +333,7 @@ def expecting(site):
 )
 def continues(site):
     _, answer = expecting(site)
-    check(answer.status.startswith("200"), f"the answer is {sent(answer)}")
+    check(answer.status.startswith("200"), f"the client gets {sent(answer)}")
     check("".join(json.loads(answer.body)[0]) == SENT, f"the body is {answer.body!r}")
 
 
@@ -360,7 +361,9 @@ def continues_at_once(site):
 def write_is_sent(site):
     answer, events = ask(site, "/write")
     check(("callable", True) in events, "it returns nothing that can be called")
-    check(answer.body == b"onetwothree", f"the answer is {sent(answer)}, {answer.body[:40]!r}")
+    check(
+        answer.body == b"onetwothree", f"the client gets {sent(answer)}, {answer.body[:40]!r}"
+    )
 
 
 @rule(DETAILS, "must", "The response may be started as late as by the first iteration.")
@@ -368,7 +371,7 @@ def may_start_late(site):
     answer, _ = ask(site, "/late")
     check(
         answer.status.startswith("203") and answer.header("X-Late") == "yes",
-        f"the answer is {sent(answer)}, X-Late {answer.header('X-Late')}",
+        f"the client gets {sent(answer)}, X-Late {answer.header('X-Late')}",
     )
 
 
@@ -377,7 +380,7 @@ def may_start_again(site):
     answer, _ = ask(site, "/changes-at-once")
     check(
         answer.status.startswith("503") and answer.body == b"sorry",
-        f"the answer is {sent(answer)}, {answer.body[:40]!r}",
+        f"the client gets {sent(answer)}, {answer.body[:40]!r}",
     )
 
 
@@ -430,7 +433,7 @@ def sends_at_once(site, path):
         came = client.until(b"first", PATIENCE_SECONDS)
         site.folder.joinpath(f"sign-{name}").touch()
         answer = client.rest()
-    check(answer.status.startswith("200"), f"the answer is {sent(answer)}")
+    check(answer.status.startswith("200"), f"the client gets {sent(answer)}")
     check(came, "it comes with the next one, and not before")
     check(answer.body == b"firstsecond", f"the body is {answer.body[:40]!r}")
 
@@ -458,7 +461,7 @@ def may_be_empty(site):
     answer, _ = ask(site, "/no-blocks")
     check(
         answer.status.startswith("203") and answer.header("X-Empty") == "yes",
-        f"the answer is {sent(answer)}",
+        f"the client gets {sent(answer)}",
     )
     check(answer.body == b"" and answer.ended, f"the body is {answer.body!r}")
 
@@ -496,7 +499,7 @@ def traps_errors(site):
         check(time.monotonic() < deadline, "it is not logged")
         time.sleep(0.02)
     answer, _ = ask(site, "/whole")
-    check(answer.status.startswith("200"), f"the next answer is {sent(answer)}")
+    check(answer.status.startswith("200"), f"the next client gets {sent(answer)}")
 
 
 # -- close() --

@@ -103,7 +103,7 @@ BROKEN_APPLICATIONS = {
     "starts_positionally": [lambda: answers(start=by_name)],
     "starts_in_time": [lambda: starts_late, lambda: lambda environ, start_response: []],
     "status_is_right": [
-        lambda: answers(status)
+        lambda status=status: answers(status)
         for status in ("200", "OK", "200  OK", "200 OK\r\n", "200 ", 200, "200 \u20ac")
     ],
     "headers_are_a_list": [lambda: answers(headers=(("Content-Type", "text/plain"),))],
@@ -267,7 +267,7 @@ def shows_errors(trap):
             body = application(environ, start_response)
             try:
                 yield from body
-            except Exception:
+            except Exception:  # noqa: BLE001
                 try:
                     start_response("500 Shown", HEADERS[:], sys.exc_info())
                 except Exception:
