@@ -10,12 +10,14 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import socket
 import stat
 import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import chain
 from selectors import EVENT_READ, PollSelector
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from wsgiref.handlers import BaseCGIHandler
@@ -47,6 +49,8 @@ _DEFAULTS = {
     "SERVER_PROTOCOL": "HTTP/1.0",
 }
 """What PEP 3333 demands, and a web server's configuration may leave out."""
+
+_ENDS_LINE = re.compile("[\r\n\0]")
 
 STOP_SECONDS = 5.0
 """How long requests that have begun may take to end when the server stops."""
@@ -174,6 +178,26 @@ class _Handler(BaseCGIHandler):
     _begun = _closing = False
     cut = False
     """Whether the answer broke off, and does not look so."""
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> Callable[[bytes], None]:
+        """Refuse what would be another header, or the end of them, to the web server."""
+        try:
+            write = super().start_response(status, headers, exc_info)
+        finally:
+            exc_info = None  # PEP 3333: a traceback refers to this frame
+        for text in (status, *chain.from_iterable(headers)):
+            if _ENDS_LINE.search(text):
+                raise AssertionError(
+                    f"status and headers must be without line breaks, got {text!r}"
+                )
+        return write
+
+    def write(self, data: bytes) -> None:
+        """Send nothing for an empty chunk: the headers wait for one that is not (PEP 3333)."""
+        if data != b"":
+            super().write(data)
 
     def log_exception(self, exc_info: Any) -> None:
         """Tell our log, and the web server's."""

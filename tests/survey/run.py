@@ -16,6 +16,8 @@ JOBS = 2
 SECONDS = 180
 """For one configuration; most take two."""
 
+MODULE = "tests.survey.measure"
+
 QUIET = {
     "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
     "DD_REMOTE_CONFIGURATION_ENABLED": "false",
@@ -28,17 +30,18 @@ QUIET = {
 """Agents send nothing anywhere."""
 
 
-def run(names, *, python=sys.executable, done=lambda result: None):
+def run(names, *, python=sys.executable, done=lambda result: None, module=MODULE):
     """Return what was found about each of *names*, in their order.
 
     Args:
         names: Of configurations.
         python: Which interpreter has the packages.
         done: Called with each result as soon as it is there.
+        module: What measures one; see :mod:`tests.survey.measure`.
     """
 
     def one(name):
-        result = run_one(name, python)
+        result = run_one(name, python, module=module)
         done(result)
         return result
 
@@ -46,7 +49,7 @@ def run(names, *, python=sys.executable, done=lambda result: None):
         return list(pool.map(one, names))
 
 
-def run_one(name, python=sys.executable, seconds=SECONDS):
+def run_one(name, python=sys.executable, seconds=SECONDS, module=MODULE):
     """Return what was found about one configuration, with how its process ended."""
     position = list(CONFIGURATIONS).index(name)
     with tempfile.TemporaryDirectory(prefix="survey-", ignore_cleanup_errors=True) as folder:
@@ -54,7 +57,7 @@ def run_one(name, python=sys.executable, seconds=SECONDS):
         work = Path(folder, "work")
         work.mkdir()
         process = subprocess.Popen(
-            [python, "-m", "tests.survey.measure", name, str(position), found],
+            [python, "-m", module, name, str(position), found],
             cwd=work,
             env={**os.environ, **QUIET, "PYTHONPATH": str(ROOT)},
             stdin=subprocess.DEVNULL,
