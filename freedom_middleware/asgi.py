@@ -279,9 +279,7 @@ def _refusal(environ: Environ) -> tuple[str, str] | None:
     return None
 
 
-def _refuse(
-    refusal: tuple[str, str], environ: Environ, start_response: StartResponse
-) -> Body:
+def _refuse(refusal: tuple[str, str], environ: Environ, start_response: StartResponse) -> Body:
     status, reason = refusal
     page = f"{reason}\n".encode()
     start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(page)))])
