@@ -1067,6 +1067,7 @@ class TestDropped:
 
     def test_a_child_process_of_a_finalizer_goes_on_with_the_collection(self, told):
         body = SpyBody()
+        guarded = CloseGuard(answering(body))  # the first one of a process begins to watch
         statuses = []
 
         class Forks:
@@ -1076,7 +1077,7 @@ class TestDropped:
             def __del__(self):
                 child = os.fork()
                 if child == 0:
-                    respond(CloseGuard(answering(body)))
+                    respond(guarded)
                     os._exit(body.closes)
                 statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
