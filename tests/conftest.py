@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Agents of the middleware that is tried; nothing is to be sent anywhere.
 os.environ.update(
@@ -13,6 +14,16 @@ os.environ.update(
     ELASTIC_APM_ENABLED="false",
     INSTANA_TRACING_DISABLE="true",
 )
+
+# A machine may be slow, and that is no failure.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("tests")
 
 KINDS = {
     "server": "drive real servers",
