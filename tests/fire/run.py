@@ -26,7 +26,6 @@ VARIANTS = {
 }
 
 CLIENTS = 8
-SECONDS_BETWEEN_MISHAPS = 1.5
 WAIT_SECONDS = 60.0
 """How long it is waited for what must come; a body that waits is overdue after 30 seconds."""
 
@@ -148,7 +147,7 @@ class Mishaps:
             if still_to_come <= 0 and enough():
                 return
             still_to_come -= mishap(self._one_that_streams())
-            time.sleep(SECONDS_BETWEEN_MISHAPS)
+            time.sleep(self._target.seconds)
 
     def _one_that_streams(self) -> int:
         """Return a worker that is in the middle of a stream."""

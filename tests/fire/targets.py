@@ -19,6 +19,7 @@ class Target:
         reload: The signal for which it replaces its workers and lets them end their work.
         recycles: Whether a worker is replaced after a number of requests.
         preloads: Whether the application is loaded before the process forks.
+        seconds: How long it is left alone after each mishap.
     """
 
     server: Server
@@ -26,6 +27,7 @@ class Target:
     reload: signal.Signals | None = None
     recycles: bool = False
     preloads: bool = False
+    seconds: float = 1.5
 
 
 def gunicorn(kind: str) -> Target:
@@ -55,7 +57,8 @@ CHEROOT = Target(
     )
 )
 
-# It replaces a worker by its age, 60 seconds at the least; each loads the application.
+# It replaces a worker by its age, 60 seconds at the least; each loads the application.  When
+# one is killed that is less than 5.5 seconds old, all end.
 GRANIAN = Target(
     Server(
         "granian",
@@ -66,6 +69,7 @@ GRANIAN = Target(
     ),
     workers=True,
     reload=signal.SIGHUP,
+    seconds=3.0,
 )
 
 # A reload executes it anew: given port 0 it would then listen at another one.  No worker is

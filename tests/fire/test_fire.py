@@ -138,7 +138,7 @@ class TestPage:
     def test_is_the_same_for_a_terminal(self):
         text = to_text(FIRED)
 
-        assert "gunicorn sync  composed               9       7     0" in text
+        assert "gunicorn sync composed 9 7 0 0 1 2 5" in " ".join(text.split())
         assert "waitress, bare: file 2 times: 1" in text
 
     def test_keeps_what_stands_around_its_tables(self):
