@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Any, Self
@@ -127,6 +128,9 @@ def reloading(spec: str, *, host: str, port: int, threads: int) -> int:
         port = listener.getsockname()[1]  # one address for all the processes to come
     command = [sys.executable, "-m", "freedom_middleware", "serve", spec]
     options = [f"--host={host}", f"--port={port}", f"--threads={threads}"]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a script.  It is what ends the process that is replaced.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     run_process(
         ".",
         target=shlex.join([*command, *options]),

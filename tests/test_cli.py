@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from urllib.request import urlopen
 
 import pytest
@@ -184,6 +184,21 @@ class TestServe:
             changing.write_text(changing_site("after"))
 
             wait_for(lambda: page(address) == b"after")
+
+    def test_reload_lets_what_it_replaces_end_also_in_the_background(self, project):
+        """A shell has the background jobs of a script ignore SIGINT."""
+        changing = project / "changing.py"
+        ends = "import atexit, pathlib\natexit.register(pathlib.Path('ended').touch)\n"
+        changing.write_text(ends + changing_site("before"))
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with ExitStack() as stack:
+            with ExitStack() as inherited:
+                inherited.callback(signal.signal, signal.SIGINT, before)
+                address, _, _ = stack.enter_context(serving("changing", "--reload"))
+            changing.write_text(changing_site("after"))
+            wait_for(lambda: page(address) == b"after")
+
+        assert (project / "ended").exists()
 
     def test_reload_waits_where_an_application_cannot_be_loaded(self, project):
         (project / "changing.py").write_text("1 / 0\n")

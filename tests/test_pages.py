@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from freedom_middleware import CloseGuard
+from freedom_middleware.errors import UnclosedBodyWarning
+from freedom_middleware.testing import SpyBody, exchange
 from tests.model.mutants import MUTANTS
 
 ROOT = Path(__file__).parent.parent
@@ -85,6 +88,22 @@ def test_the_extra_of_the_benchmarks_holds_what_they_import():
 
     assert {"flask", "werkzeug", "whitenoise"} <= needed
     assert [package for package in needed if not is_named(package, extra)] == []
+
+
+@pytest.mark.parametrize("page", ["docs/story.md", "docs/production.md"])
+def test_the_line_of_the_log_that_is_shown_is_the_one_that_is_written(page, caplog):
+    def loses(application):
+        return lambda environ, start_response: list(application(environ, start_response))
+
+    def site(environ, start_response):
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return SpyBody([b"one"])
+
+    with pytest.warns(UnclosedBodyWarning):
+        exchange(loses(CloseGuard(site)))
+
+    [said] = caplog.messages
+    assert said.partition("; ")[2] in " ".join(TEXTS[page].split())
 
 
 def test_the_mutants_of_the_guard_are_counted():
