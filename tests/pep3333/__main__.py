@@ -100,7 +100,7 @@ def judge_server(server):
 
 def judge_middleware(options):
     """Judge each configuration of the survey that is installed, in a process of its own."""
-    python, _ = install(options.install) if options.install else (sys.executable, {})
+    python, failed = install(options.install) if options.install else (sys.executable, {})
     number, names = json.loads(subprocess.check_output([python, "-c", ASK]))
     installed = set(map(normal, names))
     chosen = [
@@ -117,6 +117,9 @@ def judge_middleware(options):
             one.get("error", ""),
         )
         for one in found
+    ]
+    rows += [
+        Row(name, "", {}, f"could not be installed: {why}") for name, why in failed.items()
     ]
     rows.sort(key=lambda row: row.package.lower())  # stable: the ways stay in their order
     return rows, f"On CPython {number}."
