@@ -6,6 +6,7 @@ The session is run there, away from the sources.  Prints a table; the exit statu
 page does not do what it shows.  Takes a quarter of a minute for each page.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -35,6 +36,7 @@ def run(*command, cwd):
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",

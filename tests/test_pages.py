@@ -1,6 +1,7 @@
 """What the pages ask of a reader is there: commands, packages, blocks that can be pasted."""
 
 import ast
+import builtins
 import os
 import re
 import subprocess
@@ -58,6 +59,20 @@ def test_what_is_shown_in_python_can_be_pasted(page):
     for line, text in blocks(TEXTS[page], "python"):
         code = re.sub(r"\A(:\w+:.*\n)+", "", text)  # the options of the block
         compile(code, f"{page}:{line}", "exec")
+
+
+@pytest.mark.parametrize("page", ["docs/telemetry.md", "docs/production.md"])
+def test_what_is_to_be_copied_has_all_that_it_uses(page):
+    include = r"literalinclude\} (\S+)\n:language: python\n:start-at: (.+)\n:end-before: (.+)\n"
+    [(path, begin, end), *_] = re.findall(include, TEXTS[page])
+    source = (ROOT / page).parent.joinpath(path).read_text("utf-8")
+    nodes = [*ast.walk(ast.parse(source[source.index(f"\n{begin}") : source.index(end)]))]
+    known = {node.arg for node in nodes if isinstance(node, ast.arg)} | set(dir(builtins))
+    known |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.alias))}
+    named = [node for node in nodes if isinstance(node, ast.Name)]
+    known |= {node.id for node in named if isinstance(node.ctx, ast.Store)}
+
+    assert {node.id for node in named} - known == set()
 
 
 @pytest.mark.parametrize("page", TEXTS)
