@@ -161,7 +161,8 @@ def by_atheris(name: str, seconds: float) -> Result:
                 for path in Path(folder).iterdir()
                 if path.is_file()
             ]
-            failure = "\n".join([*inputs, told[-3000:]])
+            raised = told.partition("Uncaught Python exception")[2] or told[-3000:]
+            failure = "\n".join([*inputs, raised[:3000]])
     cases = re.search(r"stat::number_of_executed_units:\s*(\d+)", told)
     reached = re.findall(r"\bcov: (\d+)", told)
     return Result(
