@@ -205,8 +205,8 @@ def written(results: list[Result], minutes: float) -> str:
     engines = ["hypothesis", *({r.engine for r in results} - {"hypothesis"})]
     made = ", ".join(f"{engine} {version(engine)}" for engine in engines)
     return (
-        f"{table}\n\n{sum(result.cases for result in results):,} cases in {minutes:g} minutes for"
-        f" each target, with {made}, on CPython {platform.python_version()}.\n"
+        f"{table}\n\n{sum(result.cases for result in results):,} cases in {minutes:g} minutes"
+        f" for each target, with {made}, on CPython {platform.python_version()}.\n"
     )
 
 
