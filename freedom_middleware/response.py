@@ -96,6 +96,8 @@ def hold(
             close_body(body)
             raise
         if not held.refused:
+            if body is None:  # for the caller that would mean: refused
+                raise TypeError("application must return an iterable of bytes, got None")
             return body
         _discard(body, environ)
         return None

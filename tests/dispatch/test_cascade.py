@@ -332,6 +332,22 @@ class TestSentOnce:
 
         assert server.told == ["200 OK", b"one"]
 
+    def test_one_that_wrote_and_returns_none_has_answered(self, server):
+        """Against PEP 3333, and no reason to ask the next one for a second answer."""
+
+        def forgets_to_return(environ, start_response):
+            start_response("200 OK", [])(b"an answer")
+
+        asked = []
+
+        def another(environ, start_response):
+            asked.append(environ)
+            return answering(404)(environ, start_response)
+
+        with pytest.raises(TypeError, match="must return an iterable of bytes, got None"):
+            Cascade([forgets_to_return, another])(make_environ(), server.start_response)
+        assert asked == []
+
     def test_the_last_talks_to_the_server_itself(self, server):
         def last(environ, start_response):
             assert start_response == server.start_response

@@ -161,7 +161,8 @@ def by_atheris(name: str, seconds: float) -> Result:
                 for path in Path(folder).iterdir()
                 if path.is_file()
             ]
-            failure = "\n".join([*inputs, told[-3000:]])
+            raised = told.partition("Uncaught Python exception")[2] or told[-3000:]
+            failure = "\n".join([*inputs, raised[:3000]])
     cases = re.search(r"stat::number_of_executed_units:\s*(\d+)", told)
     reached = re.findall(r"\bcov: (\d+)", told)
     return Result(
@@ -186,7 +187,7 @@ def run(name: str, seconds: float) -> Result:
     return by_hypothesis(name, seconds)
 
 
-def written(results: list[Result]) -> str:
+def written(results: list[Result], minutes: float) -> str:
     """Return what stands between BEGIN and END."""
     lines = [["target", "by", "cases", "branches", "seconds", "failures"], ["---"] * 6]
     lines += [
@@ -204,8 +205,8 @@ def written(results: list[Result]) -> str:
     engines = ["hypothesis", *({r.engine for r in results} - {"hypothesis"})]
     made = ", ".join(f"{engine} {version(engine)}" for engine in engines)
     return (
-        f"{table}\n\n{sum(result.cases for result in results):,} cases, with {made}, on"
-        f" CPython {platform.python_version()}.\n"
+        f"{table}\n\n{sum(result.cases for result in results):,} cases in {minutes:g} minutes"
+        f" for each target, with {made}, on CPython {platform.python_version()}.\n"
     )
 
 
@@ -225,8 +226,10 @@ def main() -> int:
     results = []
     for name in options.targets or NAMES:
         results.append(run(name, options.minutes * 60))
-        print(written(results[-1:]).splitlines()[2], file=sys.stderr, flush=True)
-    text = written(results)
+        print(
+            written(results[-1:], options.minutes).splitlines()[2], file=sys.stderr, flush=True
+        )
+    text = written(results, options.minutes)
     print(text)
     for result in results:
         if result.failure:
