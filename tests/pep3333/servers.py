@@ -375,7 +375,7 @@ def may_start_late(site):
     )
 
 
-@rule(START, "must", "With `exc_info`, and nothing sent, the new status and headers count.")
+@rule(START, "should", "With `exc_info`, and nothing sent, the new status and headers count.")
 def may_start_again(site):
     answer, _ = ask(site, "/changes-at-once")
     check(
