@@ -95,7 +95,8 @@ def judge_server(server):
     number = platform.python_version() if distribution == "Python" else version(distribution)
     with TemporaryDirectory() as folder, serving(server, Path(folder)) as site:
         marks = {rule.number: judged(rule, site) for rule in SERVER}
-    return Row(f"{server.name} ({distribution} {number})", "", marks)
+    by = number if distribution in server.name else f"{distribution} {number}"
+    return Row(f"{server.name} ({by})", "", marks)
 
 
 def judge_middleware(options):

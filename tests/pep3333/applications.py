@@ -234,7 +234,7 @@ def can_be_left(subject):
 
 @rule(
     "environ Variables",
-    "must",
+    "should",
     "What would be empty may be missing: SCRIPT_NAME, PATH_INFO, QUERY_STRING, CONTENT_TYPE,"
     " CONTENT_LENGTH.",
 )

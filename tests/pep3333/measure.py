@@ -17,7 +17,7 @@ from .gateway import environ_for, serve, shown
 from .middleware import MIDDLEWARE, as_application, page
 from .rule import NO, NOT_APPLICABLE, Broken, judged
 
-SECONDS = 20
+SECONDS = 10
 """After which a response is believed never to end."""
 
 

@@ -5,7 +5,7 @@ from .results import by_package, counted
 from .rule import NO, NOT_APPLICABLE, YES
 from .rules import RULES
 
-COLUMNS = 24
+COLUMNS = 17
 """A wider table is cut in two, or more."""
 
 SIDES = {

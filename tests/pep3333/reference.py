@@ -63,7 +63,7 @@ class Limited:
 
 
 class FileWrapper:
-    """What `wsgi.file_wrapper` makes where it breaks the rule that it can be iterated."""
+    """What ``wsgi.file_wrapper`` makes where it breaks the rule that it can be iterated."""
 
     def __init__(self, file, block_size=1000, *, fault=""):
         self.file, self.block_size = file, block_size
