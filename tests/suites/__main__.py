@@ -9,6 +9,7 @@ With ``--close-leaks`` the suites of Flask, WebTest and Werkzeug run with that o
 
 import argparse
 import datetime
+import functools
 import json
 import platform
 import sys
@@ -19,7 +20,7 @@ from . import close_leaks
 from .comparing import WAYS, Compared, Result, compared
 from .counts import Counts
 from .fetching import fetched
-from .page import BEGIN, faults, rewritten, written
+from .page import BEGIN, faults, reason, rewritten, written
 from .projects import SUITES
 
 PAGE = Path(__file__).parents[2] / "docs" / "transparency.md"
@@ -38,7 +39,9 @@ def main(arguments: list[str]) -> int:
         if not options.read:
             source, python = fetched(suite, folder)
             ways = {name: f"transparency.ways:{name}" for name in WAYS}
-            kept.write_text(json.dumps(compared(suite, source, python, ways)), "utf-8")
+            known = functools.partial(reason, source.name)
+            found = compared(suite, source, python, ways, known=known)
+            kept.write_text(json.dumps(found), "utf-8")
         results.append(as_result(json.loads(kept.read_text("utf-8"))))
     date = f"{datetime.date.today():%-d %B %Y}"
     text = written(results, date=date, python=platform.python_version())

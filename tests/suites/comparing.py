@@ -56,13 +56,15 @@ def compared(
     python: Path | str,
     ways: dict[str, str],
     *,
+    known: Callable[[str], bool] = lambda test: False,
     path: tuple[Path, ...] = (),
     tell: Callable[[str], object] = print,
 ) -> Result:
     """Run *suite* bare, twice, and in each of *ways*: from names to ``module:function``.
 
-    A way in which a test fails that passes bare is run again.  Only what fails both times
-    differs; what fails once is unsteady, as is what does not end alike in both bare runs.
+    A way in which a test fails that passes bare is run again, unless the reason is *known*.
+    Only what fails both times differs; what fails once is unsteady, as is what does not end
+    alike in both bare runs.
     """
 
     def ran(way: str = "") -> Run:
@@ -77,7 +79,7 @@ def compared(
     for name, way in ways.items():
         found = ran(way)
         differ = steady - found.passed
-        if differ:
+        if not all(map(known, differ)):
             twice = differ - ran(way).passed
             unsteady |= differ - twice
             differ = twice

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from .projects import Suite
 
-TOOLS = ("pytest>=8.3", "pytest-timeout", "WebOb")
-
 
 def fetched(suite: Suite, folder: Path) -> tuple[Path, Path]:
     """Return the unpacked source of *suite*, and a Python that can run its tests.
@@ -26,7 +24,7 @@ def fetched(suite: Suite, folder: Path) -> tuple[Path, Path]:
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check"]
         only = ("--no-deps", "--no-binary", suite.name)
         run([*pip, "download", *only, "-d", own, suite.name], env=environment)
-        needs = [*TOOLS, *suite.needs]
+        needs = ["pytest>=8.3", "WebOb", *suite.needs]
         run([*pip, "install", archive_in(own), *needs], env=environment)
         (own / "complete").touch()
     source = own / "source"

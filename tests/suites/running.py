@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "freedom_middleware"
 INSIDE = Path(__file__).parent / "inside"
 
 PYTEST = (
-    *("-m", "pytest", "-v", "-rfE", "--tb=short", "--color=no", "--timeout=120"),
+    *("-m", "pytest", "-v", "-rfE", "--tb=short", "--color=no"),
     *("-p", "no:cacheprovider", "--override-ini", "addopts="),
 )
 SECONDS = 1200
