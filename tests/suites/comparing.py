@@ -9,7 +9,7 @@ from .projects import Suite
 from .running import Run, run
 
 WAYS = {
-    "counted": "bare",
+    "counted": "Application",
     "guard": "CloseGuard",
     "mount": "Mount",
     "composed": "composed",

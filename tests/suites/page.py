@@ -21,7 +21,7 @@ def rows(results: list[Result]) -> list[list[str]]:
             cells.append(
                 [
                     result.name if way == next(iter(result.ways)) else "",
-                    "nothing" if way == "counted" else WAYS.get(way, way),
+                    WAYS.get(way, way),
                     str(found.passed),
                     str(len(found.differ)),
                     *map(str, (counts.opened, counts.once, counts.never, counts.again)),

@@ -131,7 +131,7 @@ def test_what_is_wrong_is_told(result):
 
 def test_the_table_has_a_row_for_each_way(result):
     assert [row[1:4] for row in rows([result])] == [
-        ["nothing", "5", "0"],
+        ["Application", "5", "0"],
         ["CloseGuard", "5", "0"],
         ["Mount", "4", "1"],
         ["composed", "5", "0"],

@@ -7,7 +7,7 @@ OTHER_HOST = {"elsewhere.invalid": lambda environ, start_response: 1 / 0}
 
 
 def counted(application):
-    """Wrap in nothing: bodies are counted, and that is all."""
+    """Wrap in nothing more: bodies are counted, and that is all."""
     return application
 
 
