@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(options.folder or tempfile.mkdtemp()).resolve()
     chosen = [suite for suite in SUITES if suite.name in (options.only or suite.name)]
     if options.close_leaks:
-        return close_leaks.main(folder)
+        return close_leaks.main(folder, chosen)
     results = []
     for suite in chosen:
         kept = folder / suite.name / "result.json"

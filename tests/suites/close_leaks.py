@@ -8,20 +8,18 @@ import re
 from pathlib import Path
 
 from .fetching import fetched
-from .projects import SUITES
+from .projects import Suite
 from .running import run
 
 NAMES = ("flask", "webtest", "werkzeug")
 PLUGIN = ("-p", "freedom_middleware.pytest_plugin")
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, chosen: list[Suite]) -> int:
     """Print a row for each suite; return the exit status."""
     print(f"{'suite':<20}{'tests':>7}{'passed bare':>13}{'with':>7}{'leak':>7}{'broken':>8}")
     details: list[tuple[str, str, set[str]]] = []
-    for suite in SUITES:
-        if suite.name not in NAMES:
-            continue
+    for suite in (suite for suite in chosen if suite.name in NAMES):
         source, python = fetched(suite, folder)
         if suite.name == "werkzeug":
             # Its development server, started and stopped, drives nothing that is watched.
