@@ -18,8 +18,6 @@ WAYS = {
 """What :mod:`.inside.transparency.ways` has, and what the table calls it."""
 
 GUARDED = ("guard", "composed", "shared")
-SHARED = "shared"
-"""Run where the composition that hands on copies makes a difference."""
 
 
 class Compared(NamedTuple):
@@ -79,8 +77,6 @@ def compared(
     unsteady = bare.passed ^ again.passed
     results = {}
     for name, way in ways.items():
-        if name == SHARED and not results["composed"].differ:
-            continue
         found = ran(way)
         differ = steady - found.passed
         if not all(map(known, differ)):

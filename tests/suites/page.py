@@ -5,6 +5,7 @@ from .projects import REASONS
 
 BEGIN = "<!-- Written by: python -m tests.suites FOLDER --write -->\n"
 END = "<!-- Until here. -->\n"
+UNEXPLAINED = "not explained"
 
 HEADS = (
     *("project", "wrapped in", "pass", "pass bare, fail here", "bodies with `close()`"),
@@ -40,21 +41,25 @@ def reason(suite: str, test: str) -> str | None:
 
 
 def differences(results: list[Result]) -> list[str]:
-    """Return a line for each test that passes bare and fails wrapped, with the reason."""
+    """Return the tests that pass bare and fail wrapped, a line for those that are alike."""
     ways: dict[tuple[str, str], list[str]] = {}
     for result in results:
         for way, found in result.ways.items():
             for test in found.differ:
                 ways.setdefault((result.name, test), []).append(WAYS.get(way, way))
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for (suite, test), names in ways.items():
+        key = (suite, "; ".join(names), reason(suite, test) or UNEXPLAINED)
+        alike.setdefault(key, []).append(f"`{test}`")
     return [
-        f"- {suite}, `{test}` ({'; '.join(names)}): {reason(suite, test) or 'not explained'}"
-        for (suite, test), names in ways.items()
+        f"- {suite} ({names}), {', '.join(tests)}: {why}."
+        for (suite, names, why), tests in alike.items()
     ]
 
 
 def faults(results: list[Result]) -> list[str]:
     """Return what must not be: a difference without a reason, and a close that is missing."""
-    found = [line for line in differences(results) if line.endswith(": not explained")]
+    found = [line for line in differences(results) if line.endswith(f"{UNEXPLAINED}.")]
     for result in results:
         for way in filter(result.ways.__contains__, GUARDED):
             counts = result.ways[way].counts
@@ -66,7 +71,7 @@ def faults(results: list[Result]) -> list[str]:
 
 def written(results: list[Result], *, date: str, python: str) -> str:
     """Return what stands between BEGIN and END."""
-    table = [list(HEADS), ["---"] * 3 + ["---"] * 6, *rows(results)]
+    table = [list(HEADS), ["---"] * len(HEADS), *rows(results)]
     lines = ["| " + " | ".join(row) + " |" for row in table]
     parts = [f"Measured on {date}, with CPython {python}.", "\n".join(lines)]
     listed = differences(results)
