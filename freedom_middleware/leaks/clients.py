@@ -1,7 +1,8 @@
 """How to be there when a test client drives an application.
 
-Each client has one place through which every application passes.  It is replaced when the
-client is imported, and not before: what a test run does not use is not imported for it.
+Each client has one place, or a few, through which every application passes.  It is replaced
+when the client is imported, and not before: what a test run does not use is not imported for
+it.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from importlib.abc import Loader, MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
     from ..wsgi import WSGIApplication
 
     Watched = Callable[[WSGIApplication], WSGIApplication]
+    Place = tuple[str, str, Callable[[Any, Watched], Any]]
 
-__all__ = ["Clients"]
+__all__ = ["CLIENTS", "Clients"]
 
 
 def _run_wsgi_app(run: Any, watched: Watched) -> Any:
@@ -51,16 +53,17 @@ def _watching(_: Any, watched: Watched) -> Any:
     return watched
 
 
-_CLIENTS: dict[str, tuple[str, str, Callable[[Any, Watched], Any]]] = {
+CLIENTS: dict[str, tuple[Place, ...]] = {
     # Flask's client is one of these.
-    "werkzeug.test": ("", "run_wsgi_app", _run_wsgi_app),
+    "werkzeug.test": (("", "run_wsgi_app", _run_wsgi_app),),
     # WebTest asks through a WebOb request.
-    "webob.request": ("BaseRequest", "call_application", _call_application),
+    "webob.request": (("BaseRequest", "call_application", _call_application),),
     # Django's live server is one of the standard library's.
-    "wsgiref.simple_server": ("WSGIServer", "get_app", _get_app),
-    "freedom_middleware.testing": ("", "watching", _watching),
+    "wsgiref.simple_server": (("WSGIServer", "get_app", _get_app),),
+    "freedom_middleware.testing": (("", "watching", _watching),),
 }
-"""By module: the class, or the module itself, the name in it, and what makes another."""
+"""By module, its places: a class, or ``""`` for the module itself; the name in it; and what
+makes another of what is there."""
 
 
 class Clients(MetaPathFinder):
@@ -68,17 +71,21 @@ class Clients(MetaPathFinder):
 
     Args:
         watched: Takes an application, and returns what is driven in its place.
+        clients: The places, by module.
     """
 
-    def __init__(self, watched: Watched) -> None:
+    def __init__(
+        self, watched: Watched, clients: Mapping[str, Sequence[Place]] = CLIENTS
+    ) -> None:
         self._watched = watched
+        self._clients = clients
         self._replaced: list[tuple[Any, str, Any, Any]] = []
         self._looking: set[str] = set()
 
     def start(self) -> None:
         """Begin, with the clients that are imported already."""
         sys.meta_path.insert(0, self)
-        for name in _CLIENTS:
+        for name in self._clients:
             module = sys.modules.get(name)
             if module is not None:
                 self._replace(name, module)
@@ -92,12 +99,12 @@ class Clients(MetaPathFinder):
                 setattr(owner, name, was)
 
     def _replace(self, name: str, module: ModuleType) -> None:
-        owner_name, attribute, make = _CLIENTS[name]
-        owner = getattr(module, owner_name) if owner_name else module
-        was = getattr(owner, attribute)
-        put = make(was, self._watched)
-        setattr(owner, attribute, put)
-        self._replaced.append((owner, attribute, was, put))
+        for owner_name, attribute, make in self._clients[name]:
+            owner = getattr(module, owner_name) if owner_name else module
+            was = getattr(owner, attribute)
+            put = make(was, self._watched)
+            setattr(owner, attribute, put)
+            self._replaced.append((owner, attribute, was, put))
 
     def find_spec(
         self,
@@ -106,7 +113,7 @@ class Clients(MetaPathFinder):
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """Find a client as everybody else does, and replace its place once it is loaded."""
-        if fullname not in _CLIENTS or fullname in self._looking:
+        if fullname not in self._clients or fullname in self._looking:
             return None
         self._looking.add(fullname)
         try:
