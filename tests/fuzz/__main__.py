@@ -59,9 +59,12 @@ class Result(NamedTuple):
 
 
 def by_hypothesis(
-    name: str, seconds: float, batch: int = BATCH, *, shrink: bool = True
+    name: str, seconds: float, batch: int = BATCH, *, shrink: bool = True, again: bool = False
 ) -> Result:
-    """Run one target until its time is over, or it fails; *shrink* what it fails with."""
+    """Run one target until its time is over, or it fails; *shrink* what it fails with.
+
+    *again* tries the same cases each time.
+    """
     start = time.monotonic()
     cases = 0
     failure = ""
@@ -70,6 +73,7 @@ def by_hypothesis(
         stateful_step_count=20,
         deadline=None,
         database=None,
+        derandomize=again,
         phases=[Phase.generate, *([Phase.shrink, Phase.explain] if shrink else [])],
         suppress_health_check=[*HealthCheck],
     )

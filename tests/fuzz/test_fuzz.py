@@ -28,7 +28,7 @@ def in_silence(caplog):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_short(name):
-    result = by_hypothesis(name, seconds=0, batch=SHORT[name])
+    result = by_hypothesis(name, seconds=0, batch=SHORT[name], again=True)
 
     assert not result.failure, result.failure
     assert result.cases > 0
