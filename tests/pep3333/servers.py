@@ -30,7 +30,10 @@ ANSWER_SECONDS = 10
 """How long an answer is waited for that a server may owe for ever."""
 
 PATIENCE_SECONDS = 5
-"""How long a client waits for a block, or for a 100, before it goes on without."""
+"""How long a client waits for a block."""
+
+UNASKED_SECONDS = 2
+"""How long it waits for a 100 before it goes on without; a server waits no longer than 4."""
 
 CLOSE_SECONDS = 10
 """How long a ``close()`` is waited for."""
@@ -328,7 +331,7 @@ def expecting(site):
     """Expect 100, and send the body when it comes, or unasked; return what came."""
     headers = [f"Content-Length: {len(SENT)}", "Expect: 100-continue", "Connection: close"]
     with Client(site, "/read-size", method="POST", headers=headers) as client:
-        came = client.until(b"HTTP/1.", PATIENCE_SECONDS)
+        came = client.until(b"HTTP/1.", UNASKED_SECONDS)
         client.send(SENT.encode())
         return came, client.rest()
 
@@ -354,7 +357,7 @@ def continues_at_once(site):
     came, answer = expecting(site)
     if answer.version == "HTTP/1.0":
         raise NotApplicableError("it answers with HTTP/1.0")
-    check(came, f"nothing comes in {PATIENCE_SECONDS} s")
+    check(came, f"nothing comes in {UNASKED_SECONDS} s")
 
 
 # -- how the response is started --
