@@ -144,12 +144,13 @@ class TestPage:
     def test_keeps_what_stands_around_its_tables(self):
         page = f"before\n{BEGIN}old\n{END}after\n"
 
-        new = rewritten(page, to_page(FIRED))
+        assert rewritten(page, "new\n") == f"before\n{BEGIN}new\n{END}after\n"
 
-        assert new.startswith(f"before\n{BEGIN}| server |")
-        assert new.endswith(f"\n{END}after\n")
-        assert "| waitress | composed | 9 |" in new
-        assert "old" not in new
+    @pytest.mark.server("all of them")  # their versions are on it
+    @pytest.mark.compiled
+    def test_has_its_tables_as_a_page_shows_them(self):
+        assert to_page(FIRED).startswith("| server |")
+        assert "| waitress | composed | 9 |" in to_page(FIRED)
 
     def test_as_it_is_has_every_server_and_keeps_the_promise(self):
         written = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
