@@ -263,7 +263,7 @@ def _fix(result: _Result, asked: Asked, terminal: Terminal) -> int:
             f"what remains is {', '.join(f'{each} of {label}' for label, each in sorted(left))}"
         )
     say(f"Checked again with this change, in a process of its own: {outcome}.")
-    if not (asked.yes or confirmed("Write it?")):
+    if not (asked.yes or (sys.stdout.isatty() and confirmed("Write it?"))):
         print(f"To write it:  freedom-middleware check {printable(asked.spec)} --fix --yes")
         return 1
     for change in changes.values():
