@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable, Sequence
 
 END = "<!-- Until here. -->\n"
 
@@ -14,32 +14,36 @@ def begin(command: str) -> str:
     return f"<!-- Written by: {command} -->\n"
 
 
-def part(page: Path, command: str) -> str:
-    """Return what *command* has written on *page*."""
-    text = page.read_text(encoding="utf-8")
-    for comment in (begin(command), END):
-        assert comment in text, f"{page.name} must hold the line {comment!r}"
-    return text.partition(begin(command))[2].partition(END)[0]
+def part(page: str, command: str) -> str:
+    """Return what *command* has written on *page*, a text."""
+    return _split(page, command)[1]
 
 
-def write(page: Path, command: str, text: str) -> None:
-    """Put *text* in the place of what *command* has written on *page*."""
-    old = begin(command) + part(page, command) + END
-    new = f"{begin(command)}{text.strip()}\n{END}"
-    page.write_text(page.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+def rewritten(page: str, command: str, text: str) -> str:
+    """Return *page* with *text* in the place of what *command* has written."""
+    before, _, after = _split(page, command)
+    return f"{before}{begin(command)}{text.rstrip()}\n{END}{after}"
 
 
-def table(heads: list[str], rows: list[list[str]]) -> str:
+def _split(page: str, command: str) -> tuple[str, str, str]:
+    before, found, rest = page.partition(begin(command))
+    if not found or END not in rest:
+        raise LookupError(f"the page must have a part {command!r}")
+    old, _, after = rest.partition(END)
+    return before, old, after
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table as Markdown has it."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def rows(text: str) -> dict[str, dict[str, str]]:
-    """Return what a table of Markdown says: by the first cell of a row, by head."""
+def rows(text: str) -> list[dict[str, str]]:
+    """Return what a table of Markdown says: the cells of each row by its heads."""
     heads, _, *found = (
-        [cell.strip() for cell in line.strip("| \n").split("|")]
+        [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
         if line.startswith("|")
     )
-    return {name: dict(zip(heads[1:], cells, strict=True)) for name, *cells in found}
+    return [dict(zip(heads, cells, strict=True)) for cells in found]

@@ -21,7 +21,7 @@ from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
-from ..written import part, table, write
+from ..written import rewritten, table
 
 HERE = Path(__file__).resolve().parents[2]
 PAGE = HERE / "docs" / "compatibility.md"
@@ -122,8 +122,7 @@ def main(arguments: list[str]) -> int:
     text = table(HEADS, found)
     print(text)
     if options.write:
-        part(PAGE, COMMAND)
-        write(PAGE, COMMAND, text)
+        PAGE.write_text(rewritten(PAGE.read_text("utf-8"), COMMAND, text), "utf-8")
     return int(any(cells[-1] != "0" for cells in found))
 
 

@@ -2,13 +2,12 @@
 
 from fnmatch import fnmatchcase
 
-from tests.compatibility.__main__ import COMMAND, HEADS, PAGE, ROWS
-from tests.written import part
+from tests.compatibility.__main__ import COMMAND, PAGE, ROWS
+from tests.written import part, rows
 
 
 def cells():
-    lines = [line.strip("| ") for line in part(PAGE, COMMAND).splitlines()]
-    return [dict(zip(HEADS, line.split(" | "), strict=True)) for line in lines[2:]]
+    return rows(part(PAGE.read_text("utf-8"), COMMAND))
 
 
 def test_there_is_a_row_for_each_that_is_run():

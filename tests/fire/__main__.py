@@ -16,7 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .page import PAGE, rewritten, to_page, to_text
+from ..written import rewritten
+from .page import COMMAND, PAGE, to_page, to_text
 from .run import fire
 from .targets import TARGETS
 
@@ -46,7 +47,7 @@ def main() -> int:
         print(to_text({name: fired[name]}), flush=True)
     if options.write:
         text = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(rewritten(text, to_page(fired)), encoding="utf-8")
+        PAGE.write_text(rewritten(text, COMMAND, to_page(fired)), encoding="utf-8")
     guarded = [
         figures
         for one in fired.values()

@@ -6,12 +6,12 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
+from ..written import table
 from .run import VARIANTS, Fired
 from .targets import TARGETS
 
 PAGE = Path(__file__).parents[2] / "docs" / "under-fire.md"
-BEGIN = "<!-- Written by: python -m tests.fire -->\n"
-END = "<!-- Until here. -->\n"
+COMMAND = "python -m tests.fire"
 
 CANNOT = "–"  # noqa: RUF001 - a dash, as tables have it
 
@@ -68,17 +68,10 @@ def to_text(fired: dict[str, Fired]) -> str:
 
 
 def to_page(fired: dict[str, Fired]) -> str:
-    """Return what stands on the page between BEGIN and END."""
+    """Return what stands on the page."""
     tables = []
     for heads, lines in ((HEADS, rows(fired)), (MISHAPS, mishaps(fired))):
-        cells = [heads, ["---"] * len(heads), *lines]
-        tables.append("".join(f"| {' | '.join(line)} |\n" for line in cells))
+        tables.append(f"{table(heads, lines)}\n")
     names = sorted({name.split()[0].rstrip(",") for name in fired} | {"gevent"})
     found = ", ".join(f"{name} {version(name)}" for name in names)
     return "\n".join([*tables, f"With {found}, on CPython {platform.python_version()}.\n"])
-
-
-def rewritten(page: str, text: str, begin: str = BEGIN) -> str:
-    """Return *page* with *text* in the place of what stands after *begin*."""
-    before, _, rest = page.partition(begin)
-    return before + begin + text + END + rest.partition(END)[2]

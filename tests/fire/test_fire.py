@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from ..written import END, begin, part, rewritten
 from .clients import WAYS
 from .journal import Figures, Journal
-from .page import BEGIN, CANNOT, END, PAGE, mishaps, rewritten, rows, to_page, to_text
+from .page import CANNOT, COMMAND, PAGE, mishaps, rows, to_page, to_text
 from .run import VARIANTS, Fired, fire, is_below, turns
 from .targets import TARGETS
 
@@ -142,9 +143,10 @@ class TestPage:
         assert "waitress, bare: file 2 times: 1" in text
 
     def test_keeps_what_stands_around_its_tables(self):
-        page = f"before\n{BEGIN}old\n{END}after\n"
+        page = f"before\n{begin(COMMAND)}old\n{END}after\n"
+        new = f"before\n{begin(COMMAND)}new\n{END}after\n"
 
-        assert rewritten(page, "new\n") == f"before\n{BEGIN}new\n{END}after\n"
+        assert rewritten(page, COMMAND, "new\n") == new
 
     @pytest.mark.server("all of them")  # their versions are on it
     @pytest.mark.compiled
@@ -153,7 +155,7 @@ class TestPage:
         assert "| waitress | composed | 9 |" in to_page(FIRED)
 
     def test_as_it_is_has_every_server_and_keeps_the_promise(self):
-        written = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+        written = part(PAGE.read_text(encoding="utf-8"), COMMAND)
         lines = [line.strip("| ").split(" | ") for line in written.splitlines()]
         found = {(line[0], line[1]): line[2:] for line in lines if line[0] in TARGETS}
 

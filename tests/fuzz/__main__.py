@@ -29,13 +29,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
 
+from ..written import rewritten, table
 from . import misuse, parsers
 from .tables import MACHINES
 
 TOP = Path(__file__).parents[2]
 PAGE = TOP / "docs" / "fuzzing.md"
-BEGIN = "<!-- Written by: python -m tests.fuzz --write -->\n"
-END = "<!-- Until here. -->\n"
+COMMAND = "python -m tests.fuzz --write"
 
 BATCH = 200
 """So many cases are generated before the clock is looked at."""
@@ -192,9 +192,8 @@ def run(name: str, seconds: float) -> Result:
 
 
 def written(results: list[Result], minutes: float) -> str:
-    """Return what stands between BEGIN and END."""
-    lines = [["target", "by", "cases", "branches", "seconds", "failures"], ["---"] * 6]
-    lines += [
+    """Return what stands on the page."""
+    lines = [
         [
             f"`{result.name}`",
             result.engine,
@@ -205,11 +204,11 @@ def written(results: list[Result], minutes: float) -> str:
         ]
         for result in results
     ]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    shown = table(["target", "by", "cases", "branches", "seconds", "failures"], lines)
     engines = ["hypothesis", *({r.engine for r in results} - {"hypothesis"})]
     made = ", ".join(f"{engine} {version(engine)}" for engine in engines)
     return (
-        f"{table}\n\n{sum(result.cases for result in results):,} cases in {minutes:g} minutes"
+        f"{shown}\n\n{sum(result.cases for result in results):,} cases in {minutes:g} minutes"
         f" for each target, with {made}, on CPython {platform.python_version()}.\n"
     )
 
@@ -240,8 +239,7 @@ def main() -> int:
             print(f"{result.name} failed:\n{result.failure}\n")
     if options.write:
         page = PAGE.read_text("utf-8")
-        before, _, rest = page.partition(BEGIN)
-        PAGE.write_text(before + BEGIN + text + END + rest.partition(END)[2], "utf-8")
+        PAGE.write_text(rewritten(page, COMMAND, text), "utf-8")
     return int(any(result.failure for result in results))
 
 

@@ -1,9 +1,13 @@
 """The page, part by part, and what a terminal shows: pure functions."""
 
-from ..survey.page import plain, table
+from .. import written
+from ..survey.page import plain
+from ..written import table
 from .results import by_package, counted
 from .rule import NO, NOT_APPLICABLE, YES
 from .rules import RULES
+
+COMMAND = "python -m tests.pep3333"
 
 COLUMNS = 17
 """A wider table is cut in two, or more."""
@@ -15,24 +19,14 @@ SIDES = {
 }
 
 
-def begin(part):
-    return f"<!-- Written by: python -m tests.pep3333 {part} -->\n"
-
-
-END = "<!-- Until here. -->\n"
-
-
 def rewritten(page, part, text):
     """Return *page* with *text* in the place of a part of it."""
-    before, found, rest = page.partition(begin(part))
-    if not found:
-        raise LookupError(f"the page must have a part {part!r}")
-    return before + found + text.rstrip() + "\n" + END + rest.partition(END)[2]
+    return written.rewritten(page, f"{COMMAND} {part}", text)
 
 
 def committed(page, part):
     """Return that part as it stands."""
-    return page.partition(begin(part))[2].partition(END)[0]
+    return written.part(page, f"{COMMAND} {part}")
 
 
 def to_rules():

@@ -62,7 +62,9 @@ class TestPage:
         again = rewritten(page, "ours", committed(page, "ours"))
 
         assert again == page
-        with pytest.raises(LookupError, match="must have a part 'theirs'"):
+        with pytest.raises(
+            LookupError, match=r"must have a part 'python -m tests\.pep3333 theirs'"
+        ):
             rewritten(page, "theirs", "")
 
 

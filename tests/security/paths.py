@@ -27,12 +27,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from tests import written as pages
 from tests.servers.deployments import APACHE, APACHE_COMMAND, NGINX, NGINX_COMMAND
 from tests.servers.harness import SERVERS, Server, running
 
 PAGE = Path(__file__).parents[2] / "docs" / "security" / "path-confusion.md"
-BEGIN = "<!-- Written by: python -m tests.security.paths --write -->\n"
-END = "<!-- Until here. -->\n"
+COMMAND = "python -m tests.security.paths --write"
 
 WAIT_SECONDS = 60
 
@@ -411,10 +411,7 @@ def shown(target: bytes) -> str:
 
 def table(found: Found, what: str) -> str:
     """Return a table of the least paths that went one way, and where they do."""
-    lines = [
-        ["least path", "who answered, and its part of the path", "where", "times"],
-        ["---"] * 4,
-    ]
+    rows = []
     for least in sorted(path for happened, path in found.times if happened == what):
         gets = {
             f"{outcome.mount}, {shown(outcome.path_info.encode('latin-1'))}"
@@ -422,7 +419,7 @@ def table(found: Found, what: str) -> str:
             if difference(outcome := outcomes[least]) == what
         }
         where = places(found.where, what, least)
-        lines.append(
+        rows.append(
             [
                 shown(least),
                 "; ".join(sorted(gets)),
@@ -430,7 +427,8 @@ def table(found: Found, what: str) -> str:
                 str(found.times[what, least]),
             ]
         )
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    heads = ["least path", "who answered, and its part of the path", "where", "times"]
+    return pages.table(heads, rows)
 
 
 def begins_with_two(outcomes: tuple[Outcome, ...]) -> bool:
@@ -452,7 +450,7 @@ def places(
 
 
 def written(found: Found, requests: int, seed: int) -> str:
-    """Return what stands between BEGIN and END."""
+    """Return what stands on the page."""
     differ = sum(found.times.values())
     proxied = sum(bool(proxy) for proxy, _ in found.where)
     return (
@@ -472,7 +470,7 @@ def written(found: Found, requests: int, seed: int) -> str:
 
 def committed() -> dict[tuple[str, bytes], set[str]]:
     """Return where the page says that a least path goes PAST or INTO the block."""
-    text = PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
+    text = pages.part(PAGE.read_text("utf-8"), COMMAND)
     found: dict[tuple[str, bytes], set[str]] = {}
     for what, part in zip((PAST, INTO), text.split("**Into the block**"), strict=True):
         for line in part.splitlines():
@@ -501,8 +499,7 @@ def main() -> int:
         print("against the rule:", *each, sep="  ")
     if options.write:
         page = PAGE.read_text("utf-8")
-        before, _, rest = page.partition(BEGIN)
-        PAGE.write_text(before + BEGIN + text + END + rest.partition(END)[2], "utf-8")
+        PAGE.write_text(pages.rewritten(page, COMMAND, text), "utf-8")
     return int(bool(found.broken))
 
 

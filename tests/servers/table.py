@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ..written import part, rows, table, write
+from ..written import part, rewritten, rows, table
 from .checks import QUESTIONS, ask
 from .deployments import DEPLOYMENTS, database, serving
 from .harness import Server
@@ -36,7 +36,8 @@ DISTRIBUTIONS = (
 
 def committed() -> dict[str, dict[str, str]]:
     """Return the table as it is on the page: the rows by the names of the servers."""
-    return rows(part(PAGE, COMMAND))
+    found = rows(part(PAGE.read_text("utf-8"), COMMAND))
+    return {row.pop("server"): row for row in found}
 
 
 def written(answers: dict[str, dict[str, str]]) -> str:
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
     if "broken: " in text or "--show" in arguments:
         print(text)
         return int("broken: " in text)
-    write(PAGE, COMMAND, text)
+    PAGE.write_text(rewritten(PAGE.read_text("utf-8"), COMMAND, text), "utf-8")
     return 0
 
 

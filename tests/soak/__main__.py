@@ -16,11 +16,12 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
-from ..fire.page import PAGE, rewritten
+from ..fire.page import PAGE
+from ..written import rewritten
 from .chart import MIB, svg
 from .run import MOST_BYTES, Soaked, soak
 
-BEGIN = "<!-- Written by: python -m tests.soak -->\n"
+COMMAND = "python -m tests.soak"
 CHART = PAGE.parent / "_static" / "soak.svg"
 
 
@@ -84,7 +85,7 @@ def main() -> int:
         print(fault)
     if options.write:
         page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(rewritten(page, to_page(soaked), BEGIN), encoding="utf-8")
+        PAGE.write_text(rewritten(page, COMMAND, to_page(soaked)), encoding="utf-8")
         about = f"Memory stays level over {soaked.requests:,} requests; so does what waits."
         CHART.write_text(svg(soaked.samples, about), encoding="utf-8")
     return int(bool(faults))

@@ -16,11 +16,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ..written import rewritten
 from . import close_leaks
 from .comparing import WAYS, Compared, Result, compared
 from .counts import Counts
 from .fetching import fetched
-from .page import BEGIN, faults, reason, rewritten, written
+from .page import COMMAND, faults, reason, written
 from .projects import SUITES
 
 PAGE = Path(__file__).parents[2] / "docs" / "transparency.md"
@@ -47,8 +48,7 @@ def main(arguments: list[str]) -> int:
     text = written(results, date=date, python=platform.python_version())
     if options.write:
         page = PAGE.read_text("utf-8")
-        assert BEGIN in page
-        PAGE.write_text(rewritten(page, text), "utf-8")
+        PAGE.write_text(rewritten(page, COMMAND, text), "utf-8")
     print(text)
     wrong = faults(results)
     print("\n".join(["Wrong:", *wrong]) if wrong else "Nothing is wrong.")

@@ -1,10 +1,10 @@
 """The table of ``docs/transparency.md``: pure functions from results to text."""
 
+from ..written import table
 from .comparing import GUARDED, WAYS, Result
 from .projects import REASONS
 
-BEGIN = "<!-- Written by: python -m tests.suites FOLDER --write -->\n"
-END = "<!-- Until here. -->\n"
+COMMAND = "python -m tests.suites FOLDER --write"
 UNEXPLAINED = "not explained"
 
 HEADS = (
@@ -70,10 +70,8 @@ def faults(results: list[Result]) -> list[str]:
 
 
 def written(results: list[Result], *, date: str, python: str) -> str:
-    """Return what stands between BEGIN and END."""
-    table = [list(HEADS), ["---"] * len(HEADS), *rows(results)]
-    lines = ["| " + " | ".join(row) + " |" for row in table]
-    parts = [f"Measured on {date}, with CPython {python}.", "\n".join(lines)]
+    """Return what stands on the page."""
+    parts = [f"Measured on {date}, with CPython {python}.", table(HEADS, rows(results))]
     listed = differences(results)
     parts += ["Which pass bare and fail wrapped, and why:" if listed else ""]
     parts += ["\n".join(listed)]
@@ -81,9 +79,3 @@ def written(results: list[Result], *, date: str, python: str) -> str:
     if unsteady:
         parts.append(f"Ended differently in two runs of the same kind: {', '.join(unsteady)}.")
     return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def rewritten(page: str, text: str) -> str:
-    """Return *page* with *text* in the place of its table."""
-    before, _, rest = page.partition(BEGIN)
-    return before + BEGIN + text + END + rest.partition(END)[2]

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
+from .. import written
 from .__main__ import PAGE
 from .comparing import compared
-from .page import BEGIN, END, HEADS, faults, rows
+from .page import COMMAND, faults, rows
 from .projects import SUITES, Suite
 
 TESTS = """
@@ -139,12 +140,8 @@ def test_the_table_has_a_row_for_each_way(result):
 
 
 def test_the_page_holds_every_project_and_nothing_that_is_wrong():
-    part = PAGE.read_text("utf-8").partition(BEGIN)[2].partition(END)[0]
-    table = [
-        dict(zip(HEADS, (cell.strip() for cell in line.strip("|").split("|")), strict=True))
-        for line in part.splitlines()
-        if line.startswith("|")
-    ][2:]
+    part = written.part(PAGE.read_text("utf-8"), COMMAND)
+    table = written.rows(part)
     projects = [row["project"].rpartition("-")[0] for row in table if row["project"]]
     guarded = [row for row in table if re.search("CloseGuard|composed", row["wrapped in"])]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from freedom_middleware.terminal import PLAIN, cut, padded
 
+from ..written import table
 from .results import packages
 from .truth import COLUMNS
 
@@ -115,12 +116,6 @@ def plain(text):
     text = re.sub(r" ?\(?[\w.]*(/[\w.@+-]+){2,}\)?", "", text)
     text = re.sub(r" at 0x[0-9a-f]+", "", text)
     return f"`{text}`"
-
-
-def table(heads, rows):
-    """Return a Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def to_text(survey, terminal=PLAIN):
