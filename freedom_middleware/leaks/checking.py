@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..application import Application
-from ..dropped import settle
+from ..dropped import settle, waiting
 from ..errors import OptionError
 from ..findings import LayerFinding
 from ..tree import name_of
@@ -140,6 +140,9 @@ def check(
     # A lazy one is loaded now: nothing can be seen in it before.
     target = Application(application)
     target.load()
+    if inside is not None:
+        gc.collect()
+    _settle_all()
     with Session(target, paths, inside=inside) as session:
         names = numbered(session.layers)
         report.layers = list(names.values())
@@ -165,6 +168,18 @@ def check(
     for path in real:
         _ask_real(report, target, path, known)
     return report
+
+
+def _settle_all() -> None:
+    """Have what was dropped before now reported now, and not in the middle of a check.
+
+    Where warnings are errors, whoever is told of one may keep it, and so all frames that
+    were running, with the bodies in them.
+    """
+    left, before = sum(len(thread.drops) for thread in waiting), 0
+    while left != before:
+        settle()
+        left, before = sum(len(thread.drops) for thread in waiting), left
 
 
 def _ask_real(

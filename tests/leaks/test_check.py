@@ -1,5 +1,6 @@
 """A check names who is at fault, wherever it stands, and leaves everything as it was."""
 
+import sys
 import threading
 import types
 
@@ -9,11 +10,11 @@ import wrapt
 from freedom_middleware import Application, Cascade, CloseGuard, Hosts, Mount, When
 from freedom_middleware.dispatch import Methods
 from freedom_middleware.dispatch.predicates import client, cookie, header, path
-from freedom_middleware.errors import OptionError
+from freedom_middleware.errors import OptionError, UnclosedBodyWarning
 from freedom_middleware.leaks import check
 from freedom_middleware.leaks.report import to_text
 from freedom_middleware.places import places_in
-from freedom_middleware.testing import exchange, hello
+from freedom_middleware.testing import SpyBody, exchange, hello
 from tests.leaks import layers
 from tests.leaks.layers import (
     CONDITIONS,
@@ -21,6 +22,7 @@ from tests.leaks.layers import (
     HIDERS,
     HOLDERS,
     InTuple,
+    by_chain,
     by_list,
     by_path,
     calls_nobody,
@@ -61,6 +63,21 @@ class TestEachFault:
         # What is closed too early, or elsewhere, was asked for by the layer itself.
         beyond = {"close-early", "close-wrong-thread"}
         assert ids_of(report) == FAULTY[layer] & beyond
+
+    @pytest.mark.filterwarnings("error")
+    def test_what_was_dropped_before_is_no_fault_of_a_layer(self, monkeypatch):
+        kept = []  # as pytest keeps what is told to this hook, until the test is over
+        monkeypatch.setattr(sys, "unraisablehook", kept.append)
+
+        def opens(environ, start_response):
+            start_response("200 OK", [])
+            return SpyBody([b"x"])
+
+        CloseGuard(opens)({"REQUEST_METHOD": "GET"}, lambda *answer: None)
+        report = check(by_chain(never_called), inside=CloseGuard)
+
+        assert [type(told.exc_value) for told in kept] == [UnclosedBodyWarning]
+        assert report.findings == []
 
     @pytest.mark.parametrize("layer", HOLDERS, ids=lambda layer: layer.__name__)
     def test_is_found_wherever_a_layer_holds_what_it_calls(self, layer):
