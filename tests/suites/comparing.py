@@ -12,6 +12,7 @@ WAYS = {
     "counted": "Application",
     "guard": "CloseGuard",
     "mount": "Mount",
+    "sharing": "Mount, share=True",
     "composed": "composed",
     "shared": "composed, share=True",
 }

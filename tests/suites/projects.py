@@ -62,28 +62,11 @@ COPIED = (
     "it looks in its own environ for what the application changed there, and each application"
     " gets a copy; with `share=True` it passes"
 )
-REFUSED = (
-    "its application takes no arguments, to see what a server says; what is no application is"
-    " refused when it is wrapped, and not at the first request"
-)
-RESPONSE = (
-    "it calls Django's handler itself and takes what that returns for Django's own response,"
-    " with a `status_code` or `bytes()`; what a guard returns is a body, and no more"
-)
-
 REASONS = {
     ("webob", "test_client_functional.py::test_client"): COPIED,
     ("webob", "::test_call_application_closes_iterable_when_mixed_w_write_calls"): COPIED,
     ("pyramid", "TestRouter::test_finish_request_when_view_raises"): COPIED,
     ("pyramid", "TestRouter::test_finish_request_when_view_succeeds"): COPIED,
     ("pyramid", "TestRouter::test_tween_factories"): COPIED,
-    ("paste", "test_cgitb_catcher.py::test_makes_exception"): REFUSED,
-    ("paste", "test_error_middleware.py::test_makes_exception"): REFUSED,
-    ("django", "ExceptionHandlerTests.test_data_upload_max_memory_size_exceeded"): RESPONSE,
-    ("django", "ExceptionHandlerTests.test_data_upload_max_number_fields_exceeded"): RESPONSE,
-    ("django", "ExceptionHandlerTests.test_data_upload_max_number_files_exceeded"): RESPONSE,
-    ("django", "HandlerTests.test_bad_path_info"): RESPONSE,
-    ("django", "HandlerTests.test_invalid_multipart_boundary"): RESPONSE,
-    ("django", "WSGITest.test_get_wsgi_application"): RESPONSE,
 }
 """Why a test cannot pass wrapped: by project, and the end of the test's name."""

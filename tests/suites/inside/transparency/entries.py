@@ -47,6 +47,44 @@ def called(was, wrapped):
     return put
 
 
+def answered(was, wrapped):
+    """As :func:`called`, for tests that take the body for the framework's own response."""
+
+    @functools.wraps(was)
+    def put(self, environ, start_response):
+        answers = []
+
+        def application(environ, start_response):
+            answers.append(was(self, environ, start_response))
+            return answers[-1]
+
+        body = wrapped(application)(environ, start_response)
+        ours = type(body).__module__.startswith("freedom_middleware.")
+        return Answer(body, answers[-1]) if ours else body
+
+    return put
+
+
+class Answer:
+    """Read and closed as the body that came through the layers; all else is the response's."""
+
+    def __init__(self, body, response):
+        self._body = body
+        self._response = response
+
+    def __iter__(self):
+        return iter(self._body)
+
+    def close(self):
+        self._body.close()
+
+    def __bytes__(self):
+        return bytes(self._response)
+
+    def __getattr__(self, name):
+        return getattr(self._response, name)
+
+
 def django_client(was, wrapped):
     """Have Django's test client, which calls no application, be the server of one.
 
@@ -141,8 +179,8 @@ ENTRIES = {
     "paste.wsgilib": (("", "raw_interactive", argument("application")),),
     # Tests call these themselves, without a client.
     "pyramid.router": (("Router", "__call__", called),),
-    "django.core.handlers.wsgi": (("WSGIHandler", "__call__", called),),
-    "django.contrib.staticfiles.handlers": (("StaticFilesHandler", "__call__", called),),
+    "django.core.handlers.wsgi": (("WSGIHandler", "__call__", answered),),
+    "django.contrib.staticfiles.handlers": (("StaticFilesHandler", "__call__", answered),),
     "django.test.client": (("ClientHandler", "__call__", django_client),),
 }
 """As in :mod:`freedom_middleware.leaks.clients`."""

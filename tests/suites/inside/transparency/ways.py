@@ -19,6 +19,11 @@ def mount(application):
     return Mount(application, ELSEWHERE)
 
 
+def sharing(application):
+    """Mount, with the caller's own environ instead of a copy."""
+    return Mount(application, ELSEWHERE, share=True)
+
+
 def composed(application):
     return Hosts(Mount(CloseGuard(Cascade([application])), ELSEWHERE), OTHER_HOST)
 
