@@ -27,7 +27,7 @@ SUITES = (
     Suite("flask", needs=("asgiref", "python-dotenv", "greenlet", "pytest<9")),
     Suite(
         "werkzeug",
-        needs=("cryptography", "watchdog", "ephemeral-port-reserve"),
+        needs=("cryptography", "watchdog", "ephemeral-port-reserve", "pytest-timeout"),
         # Waits for two minutes for an event of the file system, bare as well.
         options=("--deselect", "tests/test_serving.py::test_reloader_sys_path"),
     ),
