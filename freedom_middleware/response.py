@@ -88,7 +88,8 @@ def hold(
         body = application(environ, held.start_response)
         try:
             if held.refused is None:
-                if held.status is None or not is_inert(body, file_wrapper):
+                is_list = type(body) is list
+                if held.status is None or not (is_list or is_inert(body, file_wrapper)):
                     body = _advance(body, held)
                 if held.refused is None:
                     held.decide()
@@ -154,12 +155,16 @@ class _Held:
             self.refused = False
             return
         self.refused = self.refuse(status, self.headers)
-        exc_info, self.exc_info = self.exc_info, None
-        try:
-            if not self.refused:
+        if self.refused:
+            self.exc_info = None
+        elif self.exc_info is None:
+            self._server_write = self.server_start_response(status, self.headers)
+        else:
+            exc_info, self.exc_info = self.exc_info, None
+            try:
                 self._tell_server(status, self.headers, exc_info)
-        finally:
-            exc_info = None
+            finally:
+                exc_info = None
 
     def _tell_server(
         self, status: str, headers: Headers, exc_info: Any

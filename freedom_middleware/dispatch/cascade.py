@@ -93,7 +93,7 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
     >>> exchange(site, "/old").code, exchange(site, "/new").code, exchange(site, "/").code
     (200, 200, 404)
     """
-    keys = (MOUNTED, *check_passing("Cascade", back, share))
+    keys = check_passing("Cascade", back, share)
     codes = _check_codes(on)
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
         raise OptionError(f"Cascade's limit must be a number of bytes, got {limit!r}")
@@ -140,7 +140,7 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
             if recording is not None:
                 recording.close()
             if not share:
-                hand_back(environ, child, keys)
+                hand_back(environ, child, (MOUNTED, *keys))
             raise
         finally:
             if outermost and share:
@@ -151,7 +151,10 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
             else:
                 body = close_with(body, recording)
         if not share:
-            hand_back(environ, child, keys)
+            if MOUNTED in child:
+                environ[MOUNTED] = child[MOUNTED]
+            if keys:
+                hand_back(environ, child, keys)
         try:
             return body
         finally:

@@ -284,7 +284,10 @@ def pass_on(
     try:
         body = application(child, start_response)
     finally:
-        hand_back(environ, child, (MOUNTED, *back))
+        if MOUNTED in child:
+            environ[MOUNTED] = child[MOUNTED]
+        if back:
+            hand_back(environ, child, back)
     try:
         return body
     finally:

@@ -7,9 +7,10 @@ Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and
 import platform
 import sys
 
-from . import cascade, guard, hosts, load, mount, order, startup, watch, when
+from . import cascade, guard, hosts, load, mount, order, path, startup, watch, when
 
 PARTS = {
+    "path": path,
     "guard": guard,
     "mount": mount,
     "hosts": hosts,

@@ -53,6 +53,10 @@ def asked(application, size=0, method="GET"):
     return ask
 
 
+def paste(applications):
+    return importlib.import_module("paste.cascade").Cascade(applications)
+
+
 def by_hand(environ, start_response):
     method = environ["REQUEST_METHOD"]
     if method == "GET":
@@ -63,7 +67,6 @@ def by_hand(environ, start_response):
 
 
 def main():
-    paste = importlib.import_module("paste.cascade").Cascade
     ratios = {}
     for body, size in BODIES.items():
         final = reading("200 OK") if size else answering_a_list
