@@ -199,23 +199,23 @@ class Recording:
         try:
             spool = self._spool
             if spool is None:
-                spool = self._spool = BytesIO()
+                self._spool = spool = BytesIO(data)  # no copy
+            else:
+                spool.seek(self._size)
+                spool.write(data)
             if self.position > MEMORY_BYTES and type(spool) is BytesIO:
-                spool = self._move_to_disk(spool)
-            spool.seek(self._size)
-            spool.write(data)
+                self._move_to_disk(spool)
             self._size = self.position
         except OSError as error:
             self._error = error
             self.close()
         return data
 
-    def _move_to_disk(self, memory: BytesIO) -> IO[bytes]:
+    def _move_to_disk(self, memory: BytesIO) -> None:
         from tempfile import TemporaryFile  # slow to import, and seldom needed
 
-        file = self._spool = TemporaryFile()  # noqa: SIM115 - see close()
-        file.write(memory.getbuffer())
-        return file
+        self._spool = TemporaryFile()  # noqa: SIM115 - see close()
+        self._spool.write(memory.getbuffer())
 
 
 class Replay:
