@@ -1,5 +1,7 @@
 """``python -m tests.benchmarks [PART ...]``: peers side by side.
 
+``--write`` runs all parts but ``load`` on each Python, and puts them on docs/performance.md.
+
 Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and the extra
 ``servers`` too.  Nothing is asserted: a machine may be busy; read the ratios.
 """
@@ -7,7 +9,7 @@ Needs the extra ``bench``; ``load``, which is run only when it is named, wrk and
 import platform
 import sys
 
-from . import cascade, guard, hosts, load, mount, order, path, startup, watch, when
+from . import cascade, guard, hosts, load, mount, order, page, path, startup, watch, when
 
 PARTS = {
     "path": path,
@@ -22,6 +24,8 @@ PARTS = {
     "load": load,
 }
 
+if sys.argv[1:] == ["--write"]:
+    sys.exit(page.main())
 chosen = sys.argv[1:] or [name for name in PARTS if name != "load"]
 for unknown in [name for name in chosen if name not in PARTS]:
     sys.exit(f"benchmark must be one of {', '.join(PARTS)}, got {unknown!r}")

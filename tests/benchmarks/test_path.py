@@ -5,6 +5,8 @@ No clock is read: instructions are counted, and they are the same on a machine t
 
 import pytest
 
+from .. import written
+from .page import COMMAND, PAGE, TITLES
 from .path import cases
 from .work import Work, work_of
 
@@ -34,6 +36,14 @@ def test_adds_no_more_instructions_than_this_times_the_peers(case):
 
 def test_every_case_has_its_bar():
     assert [case.name for case in cases()] == list(AT_MOST)
+
+
+def test_the_page_has_every_case_and_every_part():
+    part = written.part(PAGE.read_text("utf-8"), COMMAND)
+    table, *others = part.split("### ")
+
+    assert [row[""] for row in written.rows(table)] == list(AT_MOST)
+    assert [other.partition("\n")[0] for other in others] == list(TITLES.values())
 
 
 def test_work_is_counted():
