@@ -16,7 +16,7 @@ from .body import GuardedBody, close_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from .wsgi import Body, Environ, StartResponse, WSGIApplication
@@ -244,7 +244,7 @@ class HeldBody(chain[bytes]):
 
 
 def _held_body(
-    body: Body, read: tuple[bytes, ...] = (), chunks: Iterator[bytes] | tuple[()] = ()
+    body: Body, read: tuple[bytes, ...] = (), chunks: Iterable[bytes] = ()
 ) -> HeldBody:
     held = HeldBody(read, chunks)
     held._pending = [body]
@@ -260,12 +260,12 @@ def close_with(body: Body, other: Any) -> HeldBody:
     return body
 
 
-def emptied(body: Body) -> HeldBody:
-    """Return a body without chunks that closes *body* when it is closed: for HEAD.
+def emptied(body: Body, chunks: Iterable[bytes] = ()) -> HeldBody:
+    """Return a body of *chunks*, all empty, that closes *body* when it is closed: for HEAD.
 
     It is no list: some servers take the length of a list for the ``Content-Length``.
     """
-    return _held_body(body)
+    return _held_body(body, (), chunks)
 
 
 def with_headers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..environ import is_token
 from ..errors import MethodError, TableTypeError
-from ..response import answer, emptied, hold
+from ..response import answer, emptied, is_inert
 from .table import Table, as_dispatcher, check_passing, pass_on, read_table
 
 TYPE_CHECKING = False
@@ -44,10 +44,11 @@ def Methods(  # noqa: N802 - reads as the application that it makes
         environ: the chosen application gets a copy; what it changes there stays there, except
             for ``freedom_middleware.mounted`` and the keys in *back*.  REQUEST_METHOD is left
             as it is, for HEAD too.
-        start_response: passed on as it is.  When GET answers HEAD it is called once the
-            status is known, and what is given to ``write()`` is discarded.
+        start_response: passed on as it is.  When GET answers HEAD, what is given to
+            ``write()`` is discarded.
         body: passed on as it is.  When GET answers HEAD the server gets an empty one, which
-            closes the application's; the headers, Content-Length too, are as for GET.
+            closes the application's; the headers, Content-Length too, are as for GET.  While
+            that is read, the application's is read up to its first chunk.
 
     Args:
         methods: Method names, in upper case as they are sent, and their applications, in any
@@ -135,9 +136,17 @@ def _without_body(
     keys: tuple[str, ...],
     share: bool,
 ) -> Body:
-    """Answer HEAD as *application* answers GET; six servers would send the body as well."""
+    """Answer HEAD as *application* answers GET; six servers would send the body as well.
+
+    The body is read while the server reads, up to the first chunk that is not empty: until
+    then a status may come, or another one, by PEP 3333.
+    """
+    file_wrapper = environ.get("wsgi.file_wrapper")  # the application may replace it
+    started = False
 
     def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], object]:
+        nonlocal started
+        started = True
         try:
             if exc_info is None:
                 start_response(status, headers)
@@ -147,19 +156,19 @@ def _without_body(
             exc_info = None  # PEP 3333: a traceback refers to this frame
         return _discard
 
-    def held(environ: Environ, start_response: StartResponse) -> Body:
-        body = hold(application, environ, start_response, _refuse_nothing)
-        try:
-            assert body is not None
-            return emptied(body)
-        finally:
-            del body
+    def empty_chunks(body: Body) -> Iterator[bytes]:
+        for chunk in body:
+            if chunk:
+                return
+            if started:  # before that no server takes a chunk
+                yield chunk
 
-    return pass_on(held, environ, start, keys, share)
-
-
-def _refuse_nothing(status: str, headers: Headers) -> bool:
-    return False
+    body = pass_on(application, environ, start, keys, share)
+    try:
+        unread = () if is_inert(body, file_wrapper) else empty_chunks(body)
+        return emptied(body, unread)
+    finally:
+        del body  # as in CloseGuard: a traceback may keep this frame
 
 
 def _discard(data: bytes) -> None:

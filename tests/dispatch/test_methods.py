@@ -199,6 +199,24 @@ class TestHead:
         assert (answer.code, answer.header("Content-Length"), answer.body) == (200, "6", b"")
         assert done == [b"one", "closed"]
 
+    def test_an_application_that_needs_time_is_not_waited_for(self):
+        def slow(environ, start_response):
+            start_response("200 OK", PLAIN)
+            yield b""
+            yield b""
+            yield b"one"
+            raise AssertionError("must not be read on")
+
+        started = []
+        returned = Methods({"GET": slow})(
+            make_environ(method="HEAD"), lambda status, headers: started.append(status)
+        )
+
+        assert started == []
+        assert [next(returned), started] == [b"", ["200 OK"]]
+        assert list(returned) == [b""]
+        returned.close()
+
     def test_a_late_status_is_sent(self):
         error = LookupError("on purpose")
 
