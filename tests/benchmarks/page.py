@@ -98,25 +98,19 @@ def span(bars: list[Bar]) -> str:
     return text if kept else f"**{text}**"
 
 
-def path_table(printed: dict[str, str]) -> str:
-    """Return the table of the part ``path``, from what each Python printed."""
+def path_tables(printed: dict[str, str]) -> list[str]:
+    """Return the part ``path``, from what each Python printed: its time, and its work."""
     of_each = {python: lines_in(text) for python, text in printed.items()}
-    rows = []
+    times, work = [], []
     for lines in zip(*of_each.values(), strict=True):
         first = lines[0]
-        rows.append(
-            [
-                first.name,
-                ", ".join(line.adds for line in lines),
-                first.calls,
-                first.instructions,
-                first.peer,
-                ", ".join(line.time_ratio for line in lines),
-                first.work_ratio,
-            ]
-        )
-    heads = ["", "adds", "calls", "instructions", "beside", "in time", "in instructions"]
-    return table(heads, rows)
+        adds = [line.adds.replace(" ", "\u00a0") for line in lines]
+        times.append([first.name, *adds, first.peer, *(line.time_ratio for line in lines)])
+        work.append([first.name, first.calls, first.instructions, first.work_ratio])
+    return [
+        table(["", *(f"adds, {python}" for python in of_each), "beside", *of_each], times),
+        table(["", "calls", "instructions", "beside the same"], work),
+    ]
 
 
 def part_table(printed: dict[str, str]) -> str:
@@ -140,7 +134,7 @@ def written(printed: dict[str, dict[str, str]], versions: list[str]) -> str:
     def of(part: str) -> dict[str, str]:
         return {python: parts[part] for python, parts in printed.items()}
 
-    texts = [f"With CPython {', '.join(versions)}.", path_table(of("path"))]
+    texts = [f"With CPython {', '.join(versions)}.", *path_tables(of("path"))]
     for part, title in TITLES.items():
         texts += [f"### {title}", part_table(of(part))]
     return "\n\n".join(texts) + "\n"
