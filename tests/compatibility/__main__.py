@@ -46,14 +46,14 @@ class Row(NamedTuple):
     pins: tuple[str, ...]
 
 
-OLDEST = ("Django==4.2.*", "Flask==2.2.*", "Werkzeug==2.2.*", "WebOb==1.8.8")
+OLDEST = ("Django==4.2.*", "Flask==2.2.*", "Werkzeug==2.2.*", "WebOb==1.8.11")
 NEWEST = ("Flask", "Werkzeug", "WebOb")
 ROWS = (
     Row("3.11", OLDEST),
     Row("3.11", ("Django==5.2.*", *NEWEST)),
-    Row("3.12", ("Django==5.2.*", "Flask==2.3.*", "Werkzeug==2.3.*", "WebOb==1.8.8")),
+    Row("3.12", ("Django==5.2.*", "Flask==2.3.*", "Werkzeug==2.3.*", "WebOb==1.8.11")),
     Row("3.12", ("Django==6.0.*", "Flask==3.0.*", "Werkzeug==3.0.*", "WebOb")),
-    Row("3.13", ("Django==5.2.*", "Flask==3.0.*", "Werkzeug==3.0.*", "WebOb==1.8.8")),
+    Row("3.13", ("Django==5.2.*", "Flask==3.0.*", "Werkzeug==3.0.*", "WebOb==1.8.11")),
     Row("3.13", ("Django", *NEWEST)),
 )
 
