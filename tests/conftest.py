@@ -1,9 +1,12 @@
 """The two tiers: what ``pytest`` runs, and what only ``pytest --all`` runs."""
 
 import os
+import warnings
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from freedom_middleware import dropped
 
 # Agents of the middleware that is tried; nothing is to be sent anywhere.
 os.environ.update(
@@ -34,6 +37,15 @@ collect_ignore = ["sites", "neighbours/site.py", "pep3333/user_guard.py"]
 
 LEFT_OUT = pytest.StashKey[list[tuple[str, str]]]()
 NOT_COMPILED = pytest.StashKey[list[str]]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown():
+    """Report what a test dropped before the next one, where it would be an error."""
+    if dropped.waiting:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dropped.settle()
 
 
 def pytest_addoption(parser):
