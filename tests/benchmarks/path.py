@@ -4,7 +4,7 @@ Where nobody else has the like, the peer is what one writes by hand.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
@@ -17,13 +17,23 @@ from .work import Work, work_of
 
 
 class Case(NamedTuple):
-    """Requests to the same application: bare, behind a class of ours, and behind a peer."""
+    """An application bare, behind a class of ours, and behind a peer.
+
+    Attributes:
+        request: Makes a request of an application: a function that sends it.
+    """
 
     name: str
+    request: Callable[[Any], Callable[[], object]]
+    bare: object
+    ours: object
     peer: str
-    bare: Callable[[], object]
-    ours: Callable[[], object]
-    theirs: Callable[[], object]
+    theirs: object
+
+    def requests(self) -> dict[str, Callable[[], object]]:
+        """Return the same request to each of the three."""
+        three = {"bare": self.bare, "ours": self.ours, "theirs": self.theirs}
+        return {name: self.request(application) for name, application in three.items()}
 
 
 class Figures(NamedTuple):
@@ -35,8 +45,8 @@ class Figures(NamedTuple):
     theirs: Work
 
 
-def closed(application):
-    """Return a layer as most of them are: a class whose instances are called."""
+def instance(application):
+    """Return a layer as most of them are: an instance that is called, and only forwards."""
 
     class Layer:
         def __call__(self, environ, start_response):
@@ -47,102 +57,116 @@ def closed(application):
 
 def cases() -> list[Case]:
     """Return what is compared; the requests are those of the other parts."""
-    listed = guard.answering_a_list
+    listed, missing = guard.answering_a_list, cascade.passing
     body = guard.answering(guard.Body(1))
-    two = {"/m00000": mount.answer}
-    named = {"m00000.example.org": hosts.answer}
-    host = "m00000.example.org"
-    to_path = [(path("/m00000") & method("GET"), when.answer)]
-    chosen = [listed, cascade.passing]
-    passed = [cascade.passing, listed]
+    mounts, names = {"/m00000": mount.answer}, {"m00000.example.org": hosts.answer}
+    rules = [(path("/m00000") & method("GET"), when.answer)]
 
-    def mounted(application, below="/m00000/x"):
-        return mount.asked(application, below)
+    def below(application):
+        return mount.asked(application, "/m00000/x")
 
+    def elsewhere(application):
+        return mount.asked(application, "/nowhere/x")
+
+    def by_host(application):
+        return hosts.asked(application, "m00000.example.org")
+
+    cheroot, by_hand = "cheroot's dispatcher", "a function that compares and copies"
     return [
         Case(
             "Application",
+            guard.called,
+            listed,
+            Application(listed),
             "an instance that only forwards",
-            guard.called(listed),
-            guard.called(Application(listed)),
-            guard.called(closed(listed)),
+            instance(listed),
         ),
         Case(
             "CloseGuard, a list",
+            guard.called,
+            listed,
+            CloseGuard(listed),
             "a function that only forwards",
-            guard.called(listed),
-            guard.called(CloseGuard(listed)),
-            guard.called(guard.forwarding(listed)),
+            guard.forwarding(listed),
         ),
         Case(
             "CloseGuard, a body with close()",
+            guard.served,
+            body,
+            CloseGuard(body),
             "Werkzeug's ClosingIterator",
-            guard.served(body),
-            guard.served(CloseGuard(body)),
-            guard.served(guard.closing(body)),
+            guard.closing(body),
         ),
         Case(
             "Mount, a prefix",
-            "cheroot's dispatcher",
-            mounted(mount.answer),
-            mounted(Mount(mount.other, two)),
-            mounted(mount.cheroot(two)),
+            below,
+            mount.answer,
+            Mount(mount.other, mounts),
+            cheroot,
+            mount.cheroot(mounts),
         ),
         Case(
             "Mount, the rest",
-            "cheroot's dispatcher",
-            mounted(mount.other, "/nowhere/x"),
-            mounted(Mount(mount.other, two), "/nowhere/x"),
-            mounted(mount.cheroot(two), "/nowhere/x"),
+            elsewhere,
+            mount.other,
+            Mount(mount.other, mounts),
+            cheroot,
+            mount.cheroot(mounts),
         ),
         Case(
             "Mount(share=True), a prefix",
+            below,
+            mount.answer,
+            Mount(mount.other, mounts, share=True),
             "Werkzeug's dispatcher",
-            mounted(mount.answer),
-            mounted(Mount(mount.other, two, share=True)),
-            mounted(DispatcherMiddleware(mount.other, two)),
+            DispatcherMiddleware(mount.other, mounts),
         ),
         Case(
             "Hosts, a name",
+            by_host,
+            hosts.answer,
+            Hosts(hosts.other, names),
             "Paste's URLMap",
-            hosts.asked(hosts.answer, host),
-            hosts.asked(Hosts(hosts.other, named), host),
-            hosts.asked(hosts.paste(named), host),
+            hosts.paste(names),
         ),
         Case(
             "Methods, GET",
-            "a function that compares and copies",
-            cascade.asked(listed),
-            cascade.asked(Methods({"GET": listed, "POST": cascade.passing})),
-            cascade.asked(cascade.by_hand),
+            cascade.asked,
+            listed,
+            Methods({"GET": listed, "POST": missing}),
+            by_hand,
+            cascade.by_hand,
         ),
         Case(
             "When, a path and a method",
-            "a function that compares and copies",
-            when.asked(when.answer),
-            when.asked(When(when.other, to_path)),
-            when.asked(when.by_hand(["/m00000"])),
+            when.asked,
+            when.answer,
+            When(when.other, rules),
+            by_hand,
+            when.by_hand(["/m00000"]),
         ),
         Case(
             "Cascade, the first",
+            cascade.asked,
+            listed,
+            Cascade([listed, missing]),
             "Paste's cascade",
-            cascade.asked(listed),
-            cascade.asked(Cascade(chosen)),
-            cascade.asked(cascade.paste(chosen)),
+            cascade.paste([listed, missing]),
         ),
         Case(
             "Cascade, the second",
+            cascade.asked,
+            listed,
+            Cascade([missing, listed]),
             "Paste's cascade",
-            cascade.asked(listed),
-            cascade.asked(Cascade(passed)),
-            cascade.asked(cascade.paste(passed)),
+            cascade.paste([missing, listed]),
         ),
     ]
 
 
 def figures(case: Case, *, windows: int = 200) -> Figures:
     """Measure a case."""
-    requests = {"bare": case.bare, "ours": case.ours, "theirs": case.theirs}
+    requests = case.requests()
     cost = side_by_side(requests, windows=windows)
     work = {name: work_of(request) for name, request in requests.items()}
     return Figures(

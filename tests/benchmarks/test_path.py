@@ -28,8 +28,8 @@ AT_MOST = {
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_adds_no_more_instructions_than_this_times_the_peers(case):
-    bare = work_of(case.bare)
-    ours, theirs = work_of(case.ours) - bare, work_of(case.theirs) - bare
+    work = {name: work_of(request) for name, request in case.requests().items()}
+    ours, theirs = (work[name] - work["bare"] for name in ("ours", "theirs"))
 
     assert 0 < ours.instructions <= AT_MOST[case.name] * theirs.instructions
 
