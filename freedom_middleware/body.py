@@ -78,7 +78,7 @@ class GuardedBody(chain[bytes]):
             raise
         finally:
             if waiting:
-                dropped.settle()
+                dropped.settle_after_close()
 
     def __del__(self) -> None:
         if self._pending:
@@ -172,7 +172,7 @@ def _closer_of(body: Any) -> _Closer | _Twin:
     if close is None:
         try:
             return _Twin(body)  # waitress
-        except TypeError:
+        except Exception:  # noqa: BLE001 - whatever a body says to being copied
             close = body.close
     return _Closer(close)
 

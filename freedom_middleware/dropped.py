@@ -58,6 +58,7 @@ __all__ = [
     "enter",
     "raced",
     "settle",
+    "settle_after_close",
     "start",
     "waiting",
 ]
@@ -242,6 +243,12 @@ _collecting = False
 _collector = 0
 _started = False
 
+# Whether a finalizer can be told from other code.  On PyPy it runs between any two steps of
+# any thread.  Where threads are free, so does that of what another thread let go of last: it
+# is left to the one that made the object, and nothing tells it from a drop of its own.
+_finalizers_are_seen = hasattr(gc, "callbacks") and "free-threading" not in sys.version
+_COLLECTIONS_AT_EXIT = 1 if hasattr(gc, "callbacks") else 10
+
 
 def start() -> None:
     """Watch the collector, forks and the end of the process; once, at the first guard."""
@@ -307,6 +314,7 @@ def dropped(claim: Claim) -> None:
     drop = Drop(claim, place)
     if (
         not collected
+        and _finalizers_are_seen
         and getattr(here, "thread", None) is thread
         and _storage_is_right()
         and thread.serial == claim._serial
@@ -328,6 +336,12 @@ def raced(claim: Claim) -> None:
     drop = Drop(claim, None)
     drop.id, drop._pending, drop._taken = "close-raced", [], True
     drop.wait()
+
+
+def settle_after_close() -> None:
+    """Settle, unless it may be a finalizer that has closed: then the next request does."""
+    if _finalizers_are_seen:
+        settle()
 
 
 def settle() -> None:
@@ -413,11 +427,13 @@ def _finish() -> None:
 
     What is in a cycle has to be found now: the interpreter's last collection comes when
     nothing can be run any more.  So has what the last error keeps that was printed, with
-    the frames of its traceback; the interpreter lets go of that next, and too late.
+    the frames of its traceback; the interpreter lets go of that next, and too late.  On PyPy
+    each collection finds the outermost finalizers only: those of the layers come first.
     """
     for name in ("last_exc", "last_value", "last_traceback"):
         vars(sys).pop(name, None)
-    gc.collect()
+    for _ in range(_COLLECTIONS_AT_EXIT):
+        gc.collect()
     stopped: BaseException | None = None
     while waiting:
         try:

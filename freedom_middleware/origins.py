@@ -89,7 +89,8 @@ def _function_of(thing: Any) -> Any:
 
 def _code_of(thing: object) -> types.CodeType | None:
     function = _function_of(thing)
-    return function.__code__ if type(function) is types.FunctionType else None
+    code = function.__code__ if type(function) is types.FunctionType else None
+    return code if type(code) is types.CodeType else None  # PyPy's own have another
 
 
 _places: dict[int, tuple[type, str, int]] = {}  # not by hash, which may be its own code

@@ -145,6 +145,8 @@ def places_in(thing: object, path: str = "", held: Place | None = None) -> Itera
 def _in_function(function: Any, path: str) -> Iterator[Place]:
     if type(function) is not types.FunctionType:
         return
+    if type(function.__code__) is not types.CodeType:
+        return  # PyPy's own, which are functions as well
     variables = function.__code__.co_freevars
     for name, cell in zip(variables, function.__closure__ or (), strict=True):
         yield Place(

@@ -284,6 +284,7 @@ class TestFromView:
         assert answer.code == 302
         assert answer.header("Location") == "http://127.0.0.1/elsewhere"
 
+    @pytest.mark.refcounts
     def test_an_http_exception_is_gone_when_its_response_is(self):
         """Kept in a cycle with its traceback it would hold the body until a collection."""
         seen = []

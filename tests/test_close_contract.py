@@ -124,6 +124,7 @@ def _without_collector():
 @pytest.mark.usefixtures("_without_collector")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("where", ["in the server", "in the application", "nowhere"])
+@pytest.mark.refcounts
 def test_an_error_that_was_told_keeps_no_body(layer, where, method):
     """exc_info has the frames that handled it: one of them that has it, too, is a cycle."""
     bodies = []

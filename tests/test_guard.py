@@ -22,6 +22,8 @@ from freedom_middleware import CloseGuard, Mount, dropped, ledger
 from freedom_middleware.errors import ApplicationTypeError, OptionError, UnclosedBodyWarning
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 
+from .interpreters import CLOSED, collected, let_go
+
 
 def answering(body):
     """Return an application that answers with *body*."""
@@ -44,6 +46,7 @@ def respond(application, environ=None):
 def drain():
     """Settle what waits for this thread, as its next requests would."""
     gc.collect()
+    collected()
     for _ in range(100):
         dropped.settle()
         if not dropped.waiting:
@@ -143,6 +146,7 @@ class TestFiles:
         application = CloseGuard(lambda e, s: FileWrapper(file), on_leak=told.append)
 
         respond(application, self.environ())
+        let_go()
 
         assert file.closes == 1
 
@@ -159,6 +163,7 @@ class TestFiles:
         file = SpyBody()
         application = CloseGuard(lambda e, s: Wrapper(file), on_leak=told.append)
         respond(application, self.environ(Wrapper))
+        let_go()
         assert file.closes == 1
 
         returned = respond(application, self.environ(Wrapper))
@@ -166,7 +171,8 @@ class TestFiles:
         returned.close()
         assert file.closes == 2
 
-    def test_it_is_closed_by_the_collector_where_it_cannot_be_copied(self, told):
+    @pytest.mark.parametrize("error", [TypeError, AttributeError, LookupError])
+    def test_it_is_closed_by_the_collector_where_it_cannot_be_copied(self, error, told):
         class Wrapper:
             closes = 0
 
@@ -174,7 +180,7 @@ class TestFiles:
                 type(self).closes += 1
 
             def __reduce_ex__(self, protocol):
-                raise TypeError("cannot be copied")
+                raise error("cannot be copied")
 
         application = CloseGuard(lambda e, s: Wrapper(), on_leak=told.append)
         respond(application, self.environ(Wrapper))
@@ -195,6 +201,7 @@ class TestFiles:
         assert returned is file
         assert file.closed
 
+    @pytest.mark.refcounts
     def test_its_own_finalizer_closes_nothing_on_the_thread_of_the_collector(self, told):
         """A file of the standard library closes itself when it is collected.
 
@@ -312,7 +319,7 @@ class TestFiles:
         drain()
 
         assert len(closed) == 1
-        assert [finding.repair for finding in told] == ["closed"] * (how == "dropped")
+        assert [finding.repair for finding in told] == [CLOSED] * (how == "dropped")
 
     def test_it_leaves_a_file_that_closes_itself(self, tmp_path):
         """To claim what closes itself when it goes would be to keep it until a collection."""
@@ -479,6 +486,7 @@ class TestClose:
         leave.set()
         thread.join()
         del guarded, thread
+        let_go()
 
         assert [finding.id for finding in told] == ["close-raced"]
         assert finished == [True]
@@ -516,6 +524,7 @@ class TestClose:
 class TestDropped:
     """Point 5: a body that nobody closes."""
 
+    @pytest.mark.at_once
     def test_it_is_closed_there_and_then(self, told):
         body = SpyBody([b"x"])
 
@@ -529,6 +538,7 @@ class TestDropped:
         body = SpyBody([b"x"])
 
         list(respond(CloseGuard(answering(body), on_leak=told.append)))
+        let_go()
 
         assert body.closes == 1
 
@@ -597,6 +607,7 @@ class TestDropped:
         assert body.closes == 1
         assert [finding.repair for finding in told] == ["late"]
 
+    @pytest.mark.at_once
     def test_a_drop_beside_a_collection_on_another_thread_is_closed_there_and_then(self, told):
         """A busy thread gets its turn just when the collection of another is about to end."""
         body = SpyBody()
@@ -632,6 +643,7 @@ class TestDropped:
         box = [respond(CloseGuard(answering(body), on_leak=told.append))]
 
         run_thread(box.clear)
+        collected()
         assert body.closes == 0
 
         dropped.settle()
@@ -645,6 +657,7 @@ class TestDropped:
         run_thread(lambda: box.append(respond(application)))
 
         box.clear()
+        collected()
         assert body.closes == 0
 
         dropped.settle()
@@ -655,6 +668,7 @@ class TestDropped:
         body = SpyBody()
         box = [respond(CloseGuard(answering(body), on_leak=told.append))]
         run_thread(box.clear)
+        collected()
         run_thread(dropped.settle)
         assert body.closes == 0
 
@@ -673,6 +687,7 @@ class TestDropped:
         assert old.closes == 0
 
         newer.close()
+        let_go()
 
         assert (old.closes, new.closes) == (1, 1)
 
@@ -694,12 +709,14 @@ class TestDropped:
             kept.append(error)
         del guarded
         respond(CloseGuard(lets_go))
+        collected()
         assert old.closes == 0
 
         respond(CloseGuard(hello))
         assert old.closes == 1
 
     @pytest.mark.parametrize("layer", [lambda a: a, lambda a: Mount(a, {})])
+    @pytest.mark.at_once
     def test_an_exception_that_was_handled_inside_does_not_keep_the_body(self, layer, told):
         """Its traceback holds a frame, that one its callers, and they what they return."""
         body = SpyBody()
@@ -785,6 +802,7 @@ class TestDropped:
             leave.set()
             thread.join()
 
+    @pytest.mark.at_once
     def test_a_request_looks_at_as_few_however_many_wait(self, told):
         """Counted in lines of code, with the bodies of many threads waiting."""
 
@@ -830,6 +848,7 @@ class TestDropped:
         assert lines_of_a_request(dropped.MOST_AT_ONCE + 1, 50) == few
         assert lines_of_a_request(3 * dropped.MOST_AT_ONCE, 1) == few
 
+    @pytest.mark.at_once
     def test_what_an_ended_thread_left_is_found_behind_many_that_live(self, told):
         """A request looks at a few threads only, and the next at the next."""
         body = SpyBody()
@@ -861,6 +880,7 @@ class TestDropped:
         assert requests == 3
         assert [finding.repair for finding in told] == ["elsewhere"]
 
+    @pytest.mark.at_once
     def test_threads_that_become_something_else_are_noticed(self, told, monkeypatch):
         """By gevent, which may come after the first request: it makes greenlets of them."""
 
@@ -946,6 +966,7 @@ class TestDropped:
         body = SpyBody()
         box = [respond(CloseGuard(answering(body), on_leak=told.append))]
         run_thread(box.clear)
+        collected()
 
         def interrupted(self, thread):
             raise KeyboardInterrupt
@@ -980,10 +1001,12 @@ class TestDropped:
                 run_thread(lambda guard=application: box.append(respond(guard)))
         while box:
             run_thread(lambda: box.pop(0))
+            collected()
         respond(CloseGuard(hello))
 
         assert [body.closes for body in bodies] == [1, 1, 1, 1]
 
+    @pytest.mark.at_once
     def test_it_is_reported_though_its_close_exits(self, told, monkeypatch):
         monkeypatch.setattr(sys, "unraisablehook", lambda args: None)
         body = SpyBody(error=SystemExit(1))
@@ -1017,6 +1040,7 @@ class TestDropped:
         assert kept.closes == 1
         assert {type(finding.error) for finding in told} == {ValueError, type(None)}
 
+    @pytest.mark.at_once
     def test_a_child_process_closes_nothing_of_its_parent(self, told):
         body = SpyBody()
         box = [respond(CloseGuard(answering(body), on_leak=told.append))]
@@ -1050,7 +1074,7 @@ class TestDropped:
             if child == 0:
                 signal.alarm(20)
                 settled(application)
-                os._exit(0 if application.leaks.total("closed") == 1 else 1)
+                os._exit(0 if application.leaks.total(CLOSED) == 1 else 1)
 
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
@@ -1146,6 +1170,38 @@ class TestDropped:
 
         assert done.stdout.split("\n") == ["the end", "closed", ""]
 
+    def test_what_layers_with_finalizers_hold_is_closed_at_exit(self):
+        """PyPy runs those of the layers first, the outermost in the first collection."""
+        script = """if True:
+            from freedom_middleware import CloseGuard
+            class Body:
+                def __iter__(self): return iter((b"x", b"y"))
+                def close(self): print("closed")
+            def layer(inner):
+                try:
+                    for chunk in inner: yield chunk
+                finally:
+                    print("left")
+            def server():
+                body = CloseGuard(lambda e, s: Body())({}, None)
+                for _ in range(3):
+                    body = layer(body)
+                next(body)
+                cycle = [body]
+                cycle.append(cycle)
+            server()
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+
+        assert done.stdout.split() == ["left"] * 3 + ["closed"]
+
     def test_what_was_dropped_is_closed_at_the_end_of_a_process_of_multiprocessing(self):
         """Such a process, as a worker of granian is one, ends without atexit."""
         script = """if True:
@@ -1237,6 +1293,7 @@ class TestExhaustion:
             yield from application(environ, start_response)
 
         exchange(layer)
+        let_go()
 
         assert body.closes == 1
         assert [finding.id for finding in told] == ["close-lost"]
@@ -1248,6 +1305,7 @@ class TestReports:
     def leaky(self, body_of, on_leak=None, **options):
         return CloseGuard(lambda e, s: body_of(), on_leak=on_leak, **options)
 
+    @pytest.mark.at_once
     def test_each_place_is_reported_once_and_every_repair_counted(self, told):
         application = self.leaky(SpyBody, told.append)
 
@@ -1259,6 +1317,7 @@ class TestReports:
         assert len({finding.where for finding in told}) == len(told) == 2
         assert application.leaks.total("closed") == 4
 
+    @pytest.mark.at_once
     def test_it_says_where_and_what_and_how_it_was_repaired(self, told):
         application = self.leaky(SpyBody, told.append)
 
@@ -1271,6 +1330,7 @@ class TestReports:
         )
         assert "CloseGuard closed it there and then" in str(finding)
 
+    @pytest.mark.refcounts
     def test_it_is_reported_where_the_compiler_knows_no_line(self, told):
         """At the end of some ``except`` clauses goes the error, with the frames it passed."""
         counts = []
@@ -1296,6 +1356,7 @@ class TestReports:
         assert finding.where == f"{__file__}:{handles.__code__.co_firstlineno}"
         assert [count.where for count in counts] == [finding.where]
 
+    @pytest.mark.refcounts
     def test_it_is_a_log_line_and_a_warning_at_the_place_of_the_drop(self, caplog):
         with pytest.warns(UnclosedBodyWarning, match="GET '/' was never closed") as record:
             settled(self.leaky(SpyBody))
@@ -1307,6 +1368,7 @@ class TestReports:
             "(the first like this; more are summed up once a minute)"
         )
 
+    @pytest.mark.refcounts
     def test_where_warnings_are_errors_no_request_fails_for_it(self, caplog, monkeypatch):
         unraisable = []
         monkeypatch.setattr(
@@ -1335,6 +1397,7 @@ class TestReports:
         assert "on_leak raised" in caplog.text
         assert "LookupError: on purpose" in caplog.text
 
+    @pytest.mark.refcounts
     def test_a_report_that_cannot_be_made_fails_no_request(self, told, monkeypatch):
         class Unspeakable(Exception):
             def __repr__(self):
@@ -1352,6 +1415,7 @@ class TestReports:
 
     def test_nothing_is_told_from_within_a_finalizer(self, told):
         respond(self.leaky(SpyBody, told.append))
+        collected()
 
         assert told == []
         dropped.settle()
@@ -1413,5 +1477,6 @@ class TestConstruction:
 
         for path in ("/", "/shop"):
             respond(application, make_environ(path))
+            let_go()
 
         assert (site.closes, shop.closes) == (1, 1)

@@ -214,7 +214,7 @@ OF_ONE = [
     (SentryWsgiMiddleware, "SentryWsgiMiddleware", "sentry-sdk"),
     (OpenTelemetryMiddleware, "OpenTelemetryMiddleware", "opentelemetry-instrumentation-wsgi"),
     (layers.elastic_apm, "ElasticAPM", "elastic-apm"),
-    (layers.ddtrace, "DDWSGIMiddleware", "ddtrace"),
+    pytest.param(layers.ddtrace, "DDWSGIMiddleware", "ddtrace", marks=pytest.mark.ddtrace),
     (layers.instana, "InstanaWSGIMiddleware", "instana"),
     (layers.werkzeug_debugger, "DebuggedApplication", "Werkzeug"),
     (layers.raven_shaped, "raven_shaped", "tests/neighbours/layers.py"),

@@ -789,6 +789,7 @@ class TestSpool:
         assert self.open_files() == before
         gc.collect()
 
+    @pytest.mark.refcounts
     def test_when_its_body_is_dropped(self, environ):
         body = Cascade([self.all_of_it, returning(200, SpyBody([b"x"]))])(
             environ, Server().start_response

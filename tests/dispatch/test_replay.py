@@ -247,6 +247,7 @@ class TestFile:
         assert environ["wsgi.input"].read() == b"x" * 100
         assert files() == 0
 
+    @pytest.mark.refcounts
     def test_when_it_is_dropped(self, files):
         _, made = recording(b"x" * 100)
         reader(made).read()
@@ -277,6 +278,7 @@ class TestFile:
         assert files() == 0
 
     @pytest.mark.parametrize("size", [1, 1000, 10_000])
+    @pytest.mark.refcounts
     def test_when_the_disk_is_full(self, files, size):
         """The application reads on; only whoever wants it again is told."""
         body = b"x" * 100_000

@@ -204,7 +204,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("source", "says"),
         [
-            (b"def application(:\n", "invalid syntax"),
+            (b"application application\n", "invalid syntax"),
             (b"a = '\0'\n", "null bytes"),
             (b"# gr\xf6\xdfe\n", "invalid or missing encoding"),
             (b"# coding: klingon\n", "unknown encoding"),

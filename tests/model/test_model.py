@@ -18,6 +18,9 @@ from .real import MOST_AT_ONCE, quiet_world
 
 MOST_BODIES = 6
 
+# The model closes there and then what the rules allow to be.
+pytestmark = pytest.mark.at_once
+
 
 SEARCH = """
 import sys
