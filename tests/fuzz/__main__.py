@@ -208,7 +208,7 @@ def written(results: list[Result], minutes: float) -> str:
     engines = ["hypothesis", *({r.engine for r in results} - {"hypothesis"})]
     made = ", ".join(f"{engine} {version(engine)}" for engine in engines)
     return (
-        f"{shown}\n\n{sum(result.cases for result in results):,} cases in {minutes:g} minutes"
+        f"{shown}\n\n{sum(result.cases for result in results):,} cases, {minutes:g} min"
         f" for each target, with {made}, on CPython {platform.python_version()}.\n"
     )
 

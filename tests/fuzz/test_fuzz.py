@@ -134,7 +134,7 @@ def test_its_command_runs_one_target():
     )
 
     assert "| `prefix` | " in done.stdout
-    assert "cases in 0 minutes for each target, with" in done.stdout
+    assert "cases, 0 min for each target, with" in done.stdout
 
 
 def test_an_unknown_target_is_named(monkeypatch, capsys):
