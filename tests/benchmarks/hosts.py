@@ -82,7 +82,7 @@ def row(title, cost):
 
 
 def main():
-    windows = 40
+    windows = 120
     hits = {}
     for size in SIZES:
         table = table_of(size)

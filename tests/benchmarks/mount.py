@@ -79,7 +79,7 @@ def row(title, cost):
 
 def main():
     hits = {}
-    windows = 60
+    windows = 120
     for size in SIZES:
         table = table_of(size)
         makers = COPYING | SHARING

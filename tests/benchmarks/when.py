@@ -107,7 +107,7 @@ def row(title, cost):
 
 
 def main():
-    windows = 40
+    windows = 120
     last, default = {}, {}
     for size in SIZES:
         prefixes = [f"/m{number:05}" for number in range(size)]
