@@ -1,5 +1,6 @@
 """Count what a call makes the interpreter do: the same figure on a machine that is busy."""
 
+import gc
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
@@ -26,7 +27,13 @@ def work_of(call: Callable[[], object]) -> Work:
     for _ in range(WARM):
         call()
     counted = _monitored if hasattr(sys, "monitoring") else _traced
-    return counted(call) - counted(_nothing)
+    was_enabled = gc.isenabled()
+    gc.disable()  # a collection has callbacks, and finalizers of others
+    try:
+        return counted(call) - counted(_nothing)
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _nothing() -> None:
