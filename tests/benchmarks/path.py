@@ -164,7 +164,7 @@ def cases() -> list[Case]:
     ]
 
 
-def figures(case: Case, *, windows: int = 200) -> Figures:
+def figures(case: Case, *, windows: int = 600) -> Figures:
     """Measure a case."""
     requests = case.requests()
     cost = side_by_side(requests, windows=windows)

@@ -146,7 +146,9 @@ def thread(site: RunningServer) -> str:
 @question("wrapping")
 def wrapping(site: RunningServer) -> str:
     """A layer that adds a header, as the framework's documentation shows."""
+    watch = Watch(site)
     assert header(site.get("/wrapped/page/"), "X-Hello") == "world"
+    watch.until_closed(1)  # a client may be faster than a server
     return under(site, "/wrapped")
 
 
