@@ -344,14 +344,14 @@ def settle_after_close() -> None:
         settle()
 
 
-def settle() -> None:
-    """Close what this thread may close, and report what was closed.
+def settle() -> int:
+    """Close what this thread may close, and report what was closed; return how many.
 
     Called between two requests: before a guarded call, or after a guarded close.
     """
     thread = enter()
     if thread.settling or collecting_here() or _inside_a_call(sys._getframe(1).f_back):
-        return
+        return 0
     thread.settling = True
     try:
         settled = thread.settle(thread, MOST_AT_ONCE)
@@ -359,8 +359,9 @@ def settle() -> None:
         # could show one another the wrong ones forever.
         for _ in range(min(len(waiting), MOST_AT_ONCE)):
             if settled == MOST_AT_ONCE:
-                return
+                break
             settled += _settle_next(thread, MOST_AT_ONCE - settled)
+        return settled
     finally:
         thread.settling = False
 

@@ -56,7 +56,8 @@ def pytest_runtest_teardown():
     if dropped.waiting:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dropped.settle()
+            while dropped.settle():
+                pass
 
 
 def pytest_addoption(parser):

@@ -65,6 +65,18 @@ def run_thread(function):
     thread.join()
 
 
+def printed_by(script):
+    """Return what *script* prints in a process of its own, which must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout
+
+
 class ClosedByItsFinalizer:
     """A layer's body that closes what it holds when the collector finds it."""
 
@@ -1160,15 +1172,7 @@ class TestDropped:
             print("the end")
         """
 
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-
-        assert done.stdout.split("\n") == ["the end", "closed", ""]
+        assert printed_by(script).split("\n") == ["the end", "closed", ""]
 
     def test_what_layers_with_finalizers_hold_is_closed_at_exit(self):
         """PyPy runs those of the layers first, the outermost in the first collection."""
@@ -1192,15 +1196,7 @@ class TestDropped:
             server()
         """
 
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-
-        assert done.stdout.split() == ["left"] * 3 + ["closed"]
+        assert printed_by(script).split() == ["left"] * 3 + ["closed"]
 
     def test_what_was_dropped_is_closed_at_the_end_of_a_process_of_multiprocessing(self):
         """Such a process, as a worker of granian is one, ends without atexit."""
@@ -1220,15 +1216,7 @@ class TestDropped:
             print("the end")
         """
 
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-
-        assert done.stdout.split("\n") == ["closed", "the end", ""]
+        assert printed_by(script).split("\n") == ["closed", "the end", ""]
 
     def test_what_the_last_error_keeps_is_closed_at_exit(self):
         """As a server keeps it that is written in C, and prints an error with its frames."""

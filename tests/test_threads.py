@@ -13,12 +13,12 @@ from collections import Counter
 
 import pytest
 
-from freedom_middleware import CloseGuard, Hosts, Mount, When, dropped
+from freedom_middleware import CloseGuard, Hosts, Mount, When
 from freedom_middleware.dispatch import Methods, path
 from freedom_middleware.errors import UnclosedBodyWarning
 from freedom_middleware.testing import make_environ
 
-from .interpreters import IS_FREE_THREADED, collected
+from .interpreters import IS_FREE_THREADED, collected, settled_by_anybody
 
 THREADS = 4
 REQUESTS_EACH = 150
@@ -138,7 +138,7 @@ class Site:
                 self.errors.append(f"{total} leaks after {before}")
 
 
-def test_each_response_is_closed_once_whichever_thread_lets_it_go(monkeypatch):
+def test_each_response_is_closed_once_whichever_thread_lets_it_go():
     site = Site()
     threads = [threading.Thread(target=site.ask, args=(seed,)) for seed in range(THREADS)]
     changing = threading.Thread(target=site.change)
@@ -150,12 +150,10 @@ def test_each_response_is_closed_once_whichever_thread_lets_it_go(monkeypatch):
     site.done.set()
     changing.join()
 
-    monkeypatch.setattr(dropped, "OVERDUE_SECONDS", -1.0)
     site.given_away.clear()
     gc.collect()
     collected()
-    while dropped.waiting:
-        dropped.settle()
+    settled_by_anybody()
     assert site.errors == []
     assert Counter(map(len, site.opened)) == {1: len(site.opened)}
     asked = sum(sum(heads.values()) for heads in site.when.counts().values())
@@ -190,8 +188,6 @@ def test_what_another_thread_drops_is_not_closed_under_a_lock_of_its_own():
     box.clear()
     gc.collect()
     collected()
-    dropped.settle()
-    while dropped.waiting:
-        dropped.settle()
+    settled_by_anybody()
 
     assert not any(closed_under_it)

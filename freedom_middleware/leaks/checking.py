@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ..application import Application
-from ..dropped import settle, waiting
+from ..dropped import settle
 from ..errors import OptionError
 from ..findings import LayerFinding
 from ..tree import name_of
@@ -142,7 +142,10 @@ def check(
     target.load()
     if inside is not None:
         gc.collect()
-    _settle_all()
+    # What was dropped before is reported now, and not in the middle: where warnings are
+    # errors, whoever is told may keep one, and all frames that were running, with their bodies.
+    while settle():
+        pass
     with Session(target, paths, inside=inside) as session:
         names = numbered(session.layers)
         report.layers = list(names.values())
@@ -168,18 +171,6 @@ def check(
     for path in real:
         _ask_real(report, target, path, known)
     return report
-
-
-def _settle_all() -> None:
-    """Have what was dropped before now reported now, and not in the middle of a check.
-
-    Where warnings are errors, whoever is told of one may keep it, and so all frames that
-    were running, with the bodies in them.
-    """
-    left, before = sum(len(thread.drops) for thread in waiting), 0
-    while left != before:
-        settle()
-        left, before = sum(len(thread.drops) for thread in waiting), left
 
 
 def _ask_real(

@@ -1,14 +1,12 @@
 """``python -m tests.benchmarks --write``: all parts on each Python, as tables on a page."""
 
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..compatibility.__main__ import interpreter
+from ..compatibility.__main__ import interpreter, run
 from ..written import rewritten, table
 
 HERE = Path(__file__).resolve().parents[2]
@@ -140,16 +138,6 @@ def written(printed: dict[str, dict[str, str]], versions: list[str]) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def run(command: list[object]) -> str:
-    """Run *command*, and return what it prints; end with what it says if it fails."""
-    done = subprocess.run(
-        list(map(str, command)), cwd=HERE, text=True, capture_output=True, check=False
-    )
-    if done.returncode:
-        sys.exit(done.stdout + done.stderr)
-    return done.stdout
-
-
 def main() -> None:
     """Make an environment for each Python, run all parts there, and write the page."""
     printed, versions = {}, []
@@ -157,7 +145,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             python = Path(folder, "bin", "python")
             run([interpreter(version), "-m", "venv", folder])
-            run([python, "-m", "pip", "install", "-q", "-e", ".[bench]"])
+            run([python, "-m", "pip", "install", "-q", "-e", f"{HERE}[bench]"])
             printed[version] = {}
             for part in ("path", *TITLES):
                 text = run([python, "-m", "tests.benchmarks", part])

@@ -164,10 +164,10 @@ def cases() -> list[Case]:
     ]
 
 
-def figures(case: Case, *, windows: int = 600) -> Figures:
+def figures(case: Case) -> Figures:
     """Measure a case."""
     requests = case.requests()
-    cost = side_by_side(requests, windows=windows)
+    cost = side_by_side(requests, windows=600)
     work = {name: work_of(request) for name, request in requests.items()}
     return Figures(
         cost["ours"] - cost["bare"],
