@@ -16,7 +16,7 @@ from .body import GuardedBody, close_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from .wsgi import Body, Environ, StartResponse, WSGIApplication
@@ -41,29 +41,41 @@ def hold(
     environ: Environ,
     start_response: StartResponse,
     refuse: Refuse,
+    recording: Any,
+    instead: Callable[[StartResponse, Any], Body],
+    request: Any = None,
 ) -> Body | None:
     """Call *application*, and send its response on unless *refuse* will not have it.
 
-    The server hears nothing until the status is known.  A response that is refused is closed
-    and not read on; what it writes is discarded.  If its ``close()`` raises, that is logged,
-    to the logger ``freedom_middleware.response``.
+    A response that has been started when the call returns, and is not refused, is passed on
+    at once, and its chunks as they come: the server has its draft.  Any other is held back,
+    and read, until its status is known.  One that is refused is closed and not read on; what
+    it writes is discarded.  If its ``close()`` raises, that is logged, to the logger
+    ``freedom_middleware.response``.
 
     Touches:
         environ: passed on as it is.
-        start_response: called once it is known with what; from then on passed on as it is.
-            A second call without ``exc_info`` is an ``AssertionError`` while the response is
-            held.  If *refuse* has decided at a ``write()``, the headers count as sent: a
+        start_response: called once it is known with what, or with a draft; from then on
+            passed on as it is, at the first chunk at the latest.
+            A second call without ``exc_info`` is an ``AssertionError`` until the status is
+            known.  If *refuse* has decided at a ``write()``, the headers count as sent: a
             call with ``exc_info`` raises it, as PEP 3333 has it.
         body: an exact ``list`` or ``tuple``, what the server's ``wsgi.file_wrapper`` made,
             and the body of an application that has called ``write()`` are returned
-            themselves.  Any other has to be read up to its first chunk: it is
-            returned as a :class:`HeldBody`, without the empty chunks before that one.
+            themselves.  Any other is returned as a :class:`HeldBody`; where it had to be
+            read up to its first chunk, without the empty chunks before that one.
 
     Args:
         application: What to call.
         environ: What to call it with.
         start_response: The server's.
-        refuse: Called once with the status and the headers, when they are known.
+        refuse: Called with the status and the headers of a draft, and when they are known.
+        recording: Is told to ``stop()`` once a response that is not refused has its status;
+            or None.
+        instead: Called if a draft is taken back that the server has: by ``exc_info``, for a
+            status that *refuse* will not have.  It returns the body that takes the place
+            of this one.
+        request: What *instead* is called with, after a ``start_response``.
 
     Returns:
         The body for the server, which is to close it; None if the response was refused.
@@ -76,21 +88,29 @@ def hold(
     >>> def refuse_all(status, headers):
     ...     print("looking at", status)
     ...     return True
-    >>> hold(hello, make_environ(), None, refuse_all)
+    >>> hold(hello, make_environ(), None, refuse_all, None, refuse_all)
     looking at 200 OK
     """
     file_wrapper = environ.get("wsgi.file_wrapper")  # the application may replace it
     held = _Held()
     held.server_start_response = start_response
     held.refuse = refuse
+    held.recording = recording
     body: Body = ()
     try:
         body = application(environ, held.start_response)
         try:
             if held.refused is None:
-                is_list = type(body) is list
-                if held.status is None or not (is_list or is_inert(body, file_wrapper)):
+                status = held.status
+                if status is None:
                     body = _advance(body, held)
+                elif type(body) is not list and not is_inert(body, file_wrapper):
+                    if refuse(status, held.headers):
+                        body = _advance(body, held)
+                    else:
+                        held.tell(status)
+                        held.is_told = True
+                        return _drafted(body, held, environ, instead, request)
                 if held.refused is None:
                     held.decide()
         except BaseException:
@@ -115,10 +135,13 @@ class _Held:
 
     server_start_response: StartResponse
     refuse: Refuse
+    recording: Any
     status: str | None = None
     headers: Headers
     exc_info: Any = None
     refused: bool | None = None  # None: not known yet
+    is_told = False  # the server was, of a draft
+    is_closed = False
 
     def start_response(
         self, status: str, headers: Headers, exc_info: Any = None
@@ -153,18 +176,26 @@ class _Held:
         if status is None:  # the server will say what is wrong
             self.status = ""
             self.refused = False
-            return
-        self.refused = self.refuse(status, self.headers)
-        if self.refused:
-            self.exc_info = None
-        elif self.exc_info is None:
-            self._server_write = self.server_start_response(status, self.headers)
+        elif self.is_told and self.exc_info is None:  # the draft stands
+            self.refused = False
         else:
-            exc_info, self.exc_info = self.exc_info, None
-            try:
-                self._tell_server(status, self.headers, exc_info)
-            finally:
-                exc_info = None
+            self.refused = self.refuse(status, self.headers)
+            if self.refused:
+                return
+            if self.exc_info is None:
+                self._server_write = self.server_start_response(status, self.headers)
+            else:
+                self.tell(status)
+        if self.recording is not None:
+            self.recording.stop()
+
+    def tell(self, status: str) -> None:
+        """Tell the server what the application has said."""
+        exc_info, self.exc_info = self.exc_info, None
+        try:
+            self._tell_server(status, self.headers, exc_info)
+        finally:
+            exc_info = None
 
     def _tell_server(
         self, status: str, headers: Headers, exc_info: Any
@@ -187,6 +218,104 @@ def _advance(body: Body, held: _Held) -> HeldBody:
         if chunk or held.refused is not None:
             return _held_body(body, (chunk,), chunks)
     return _held_body(body)
+
+
+class _Restart:
+    """Starts a response in the place of one that the server was told of."""
+
+    __slots__ = ("_start_response", "exc_info")
+
+    def __init__(self, start_response: StartResponse, exc_info: Any) -> None:
+        self._start_response = start_response
+        self.exc_info = exc_info
+
+    def __call__(
+        self, status: str, headers: Headers, exc_info: Any = None
+    ) -> Callable[[bytes], object]:
+        try:
+            exc_info = exc_info or self.exc_info
+            self.exc_info = None
+            if exc_info is None:
+                return self._start_response(status, headers)
+            return self._start_response(status, headers, exc_info)
+        finally:
+            exc_info = None  # PEP 3333: a traceback refers to this frame
+
+
+def _drafted(
+    body: Body,
+    held: _Held,
+    environ: Environ,
+    instead: Callable[[StartResponse, Any], Body],
+    request: Any,
+) -> HeldBody:
+    """Return *body* as one that the server reads, and whose draft may be taken back."""
+    bodies = [body]
+    parts = _parts(body, bodies, held, environ, instead, request)
+    drafted: HeldBody = HeldBody.from_iterable(parts)  # type: ignore[assignment]  # typeshed
+    drafted._bodies = bodies
+    drafted._draft = held
+    drafted._other = None
+    return drafted
+
+
+def _parts(
+    body: Body,
+    bodies: list[Body],
+    held: _Held,
+    environ: Environ,
+    instead: Callable[[StartResponse, Any], Body],
+    request: Any,
+) -> Iterator[Iterable[bytes]]:
+    """Yield the chunks up to the one at which the status is known, and then all others.
+
+    An application that has nothing yet may give an empty chunk, and the server gets it.
+    """
+    chunks = iter(body)
+    for chunk in chunks:
+        if chunk and held.refused is None:
+            held.decide()
+        if held.refused is not None:
+            break
+        yield (chunk,)
+    else:
+        chunk = b""
+        if held.refused is None:
+            held.decide()
+    if held.refused:
+        restart = _Restart(held.server_start_response, held.exc_info)
+        held.exc_info = None
+        del chunks, body
+        _discard(_taken(bodies), environ)
+        if held.is_closed:
+            return
+        body = instead(restart, request)
+        bodies.append(body)
+        if held.is_closed:  # meanwhile, by another thread
+            close_body(_taken(bodies))
+            return
+        chunks = iter(body)
+        for chunk in chunks:
+            if chunk:
+                break
+            yield (chunk,)
+        else:
+            chunk = b""
+        if restart.exc_info is not None:
+            raise AssertionError("start_response must be called before the first chunk")
+        del body
+    # A layer may keep the body in its environ, and what is left to be read needs neither.
+    del bodies, held, environ, request
+    if chunk:
+        yield (chunk,)
+    yield chunks
+
+
+def _taken(bodies: list[Body]) -> Body:
+    try:
+        return bodies.pop()
+    except IndexError:  # another thread was faster
+        return ()
 
 
 def _discard(body: Body, environ: Environ) -> None:
@@ -225,20 +354,25 @@ class HeldBody(chain[bytes]):
     C.  ``close()`` closes the body that was read, once.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "_pending")
+    __slots__ = ("__dict__", "__weakref__", "_bodies", "_draft", "_other")
 
-    _pending: list[Any]
+    _bodies: list[Any]
+    _draft: _Held | None
+    _other: Any
 
     def close(self) -> None:
         """Close the body, and then what else was to be closed with it; each once."""
+        if self._draft is not None:
+            self._draft.is_closed = True  # first: another body may be on its way
         try:
-            body = self._pending.pop()
+            body = self._bodies.pop()
         except IndexError:
             return
         try:
             close_body(body)
         finally:
-            self.close()
+            if self._other is not None:
+                self._other.close()
 
     __reduce_ex__ = GuardedBody.__reduce_ex__
 
@@ -247,16 +381,16 @@ def _held_body(
     body: Body, read: tuple[bytes, ...] = (), chunks: Iterable[bytes] = ()
 ) -> HeldBody:
     held = HeldBody(read, chunks)
-    held._pending = [body]
+    held._bodies = [body]
+    held._draft = held._other = None
     return held
 
 
 def close_with(body: Body, other: Any) -> HeldBody:
     """Return *body* as one that, once it is closed, closes *other* as well."""
-    if type(body) is not HeldBody:
-        body, returned = HeldBody(body), body
-        body._pending = [returned]
-    body._pending.insert(0, other)
+    if type(body) is not HeldBody or body._other is not None:
+        body = _held_body(body, (), body)
+    body._other = other
     return body
 
 

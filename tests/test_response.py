@@ -42,13 +42,25 @@ class Refuse:
         return status.startswith("404")
 
 
+class Recording:
+    stops = 0
+
+    def stop(self):
+        self.stops += 1
+
+
 @pytest.fixture
 def server():
     return Server()
 
 
-def held(application, server, refuse=None, **more):
-    return hold(application, make_environ(**more), server.start_response, refuse or Refuse())
+def nobody(start_response, request):
+    raise AssertionError("nobody else is to be asked")
+
+
+def held(application, server, refuse=None, instead=nobody, **more):
+    environ = make_environ(**more)
+    return hold(application, environ, server.start_response, refuse or Refuse(), None, instead)
 
 
 class TestStatus:
@@ -392,7 +404,7 @@ class TestErrors:
         body = Body()
 
         def application(environ, start_response):
-            start_response("200 OK", PLAIN)
+            start_response("404 Not Found", PLAIN)
             return body
 
         with pytest.raises(LookupError, match="on purpose"):
@@ -414,9 +426,219 @@ class TestErrors:
             raise ValueError("bad header")
 
         with pytest.raises(ValueError, match="bad header"):
-            hold(application, make_environ(), start_response, Refuse())
+            hold(application, make_environ(), start_response, Refuse(), None, nobody)
 
         assert body.closes == 1
+
+
+class TestDraft:
+    """A response that has been started, and may still be taken back by ``exc_info``."""
+
+    @staticmethod
+    def changing(*statuses, chunks=(b"x",)):
+        """Return an application that starts with one status after another."""
+
+        class Changing(SpyBody):
+            def __iter__(self):
+                for number, status in enumerate(statuses[1:], 2):
+                    try:
+                        raise LookupError(f"reason {number}")
+                    except LookupError:
+                        self.write = self.start_response(status, PLAIN, sys.exc_info())
+                yield from super().__iter__()
+
+        def application(environ, start_response):
+            start_response(statuses[0], PLAIN)
+            application.body = Changing(list(chunks))
+            application.body.start_response = start_response
+            return application.body
+
+        return application
+
+    @staticmethod
+    def instead(body, status="200 Instead"):
+        def ask(start_response, request):
+            start_response(status, PLAIN)
+            return body
+
+        return ask
+
+    def test_is_passed_on_at_once_and_the_body_unread(self, server):
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            return map(bytes.upper, read)
+
+        read = iter([b"one", b"two"])
+        body = held(application, server)
+
+        assert server.statuses == ["200 OK"]
+        assert next(read) == b"one"
+        assert list(body) == [b"TWO"]
+
+    def test_an_empty_chunk_is_passed_on_as_it_comes(self, server):
+        """A slow application says so that it has nothing yet: PEP 3333, "Block Boundaries"."""
+        read = iter([b"", b"", b"one", b""])
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            return map(bytes, read)
+
+        body = held(application, server)
+
+        assert next(body) == b""
+        assert list(read) == [b"", b"one", b""]
+
+    @pytest.mark.parametrize("chunks", [[], [b""], [b"x"], [b"", b"x", b"", b"y"]])
+    def test_that_stands_changes_nothing(self, server, chunks):
+        body = held(self.changing("200 OK", chunks=chunks), server)
+
+        assert list(body) == chunks
+        assert server.told == [("200 OK", None)]
+
+    @pytest.mark.parametrize("chunks", [[], [b""], [b"x"], [b"", b"x"]])
+    def test_that_is_taken_back_for_another_that_is_let_pass(self, server, chunks):
+        body = held(self.changing("200 OK", "404 Not", "500 No", chunks=chunks), server)
+
+        assert list(body) == chunks
+        assert server.statuses == ["200 OK", "500 No"]
+        assert str(server.told[1][1]) == "reason 3"
+
+    @pytest.mark.parametrize("chunks", [[], [b""], [b"x"], [b"", b"x"]])
+    @pytest.mark.parametrize("others", [[], [b""], [b"other"], [b"", b"other", b"", b"more"]])
+    def test_that_is_taken_back_for_one_that_is_refused(self, server, chunks, others):
+        application, other = self.changing("200 OK", "404 Not", chunks=chunks), SpyBody(others)
+
+        body = held(application, server, instead=self.instead(other))
+
+        assert b"".join(body) == b"".join(others)
+        assert server.statuses == ["200 OK", "200 Instead"]
+        assert str(server.told[1][1]) == "reason 2"
+        assert (application.body.closes, other.closes) == (1, 0)
+        body.close()
+        body.close()
+        assert (application.body.closes, other.closes) == (1, 1)
+
+    def test_is_refused_at_a_write_as_well(self, server):
+        application = self.changing("200 OK", "404 Not", chunks=[b"discarded", b"not read"])
+
+        def writes(environ, start_response):
+            return map(write, application(environ, start_response))
+
+        def write(chunk):
+            application.body.write(chunk)
+            return b""
+
+        body = held(writes, server, instead=self.instead([b"other"]))
+
+        assert list(body) == [b"other"]
+        assert server.statuses == ["200 OK", "200 Instead"]
+        assert len(server.told) == 2
+
+    def test_the_other_is_asked_with_what_was_given(self, server):
+        asked = []
+
+        def ask(start_response, request):
+            asked.append(request)
+            return self.instead([])(start_response, request)
+
+        application, start = self.changing("200 OK", "404 Not"), server.start_response
+        list(hold(application, make_environ(), start, Refuse(), None, ask, "request"))
+
+        assert asked == ["request"]
+
+    def test_the_reason_is_given_once(self, server):
+        """What the other does then is the server's affair, as ever."""
+
+        def ask(start_response, request):
+            start_response("200 One", PLAIN)
+            start_response("200 Two", PLAIN)
+            return []
+
+        list(held(self.changing("200 OK", "404 Not"), server, instead=ask))
+
+        assert [entry[1] is None for entry in server.told] == [True, False, True]
+
+    def test_the_other_may_have_a_reason_of_its_own(self, server):
+        def ask(start_response, request):
+            try:
+                raise LookupError("its own")
+            except LookupError:
+                start_response("500 One", PLAIN, sys.exc_info())
+            return []
+
+        list(held(self.changing("200 OK", "404 Not"), server, instead=ask))
+
+        assert str(server.told[1][1]) == "its own"
+
+    def test_the_other_must_start_a_response(self, server):
+        """Else its chunks would go out under the status and headers that were taken back."""
+        other = SpyBody([b"", b"x"])
+
+        body = held(
+            self.changing("200 OK", "404 Not"),
+            server,
+            instead=lambda start_response, request: other,
+        )
+
+        assert next(body) == b""
+        with pytest.raises(AssertionError, match="must be called before the first chunk"):
+            next(body)
+        body.close()
+        assert other.closes == 1
+
+    def test_the_other_may_raise(self, server):
+        def ask(start_response, request):
+            raise LookupError("on purpose")
+
+        application = self.changing("200 OK", "404 Not")
+        body = held(application, server, instead=ask)
+
+        with pytest.raises(LookupError, match="on purpose"):
+            next(body)
+        body.close()
+        assert application.body.closes == 1
+
+    def test_closed_by_another_thread_while_the_other_is_asked(self, server):
+        other = SpyBody([b"x"])
+
+        def ask(start_response, request):
+            body.close()  # as a server does that sees its client go
+            return self.instead(other)(start_response, request)
+
+        application = self.changing("200 OK", "404 Not")
+        body = held(application, server, instead=ask)
+
+        assert list(body) == []
+        assert (application.body.closes, other.closes) == (1, 1)
+
+    def test_nobody_else_is_asked_once_it_is_closed(self, server):
+        application = self.changing("200 OK", "404 Not")
+        body = held(application, server)
+
+        body.close()
+
+        assert list(body) == []
+        assert application.body.closes == 1
+
+    @pytest.mark.parametrize("statuses", [["200 OK"], ["200 OK", "500 No"]])
+    def test_a_recording_is_stopped_when_the_status_is_known(self, server, statuses):
+        application, recording = self.changing(*statuses, chunks=[b"", b"x", b"y"]), Recording()
+        start = server.start_response
+        body = hold(application, make_environ(), start, Refuse(), recording, nobody)
+
+        assert (next(body), recording.stops) == (b"", 0)
+        assert (next(body), recording.stops) == (b"x", 1)
+        assert (next(body), recording.stops) == (b"y", 1)
+
+    def test_the_server_may_refuse_it(self, server):
+        def start_response(status, headers):
+            raise ValueError("bad header")
+
+        application = self.changing("200 OK")
+
+        with pytest.raises(ValueError, match="bad header"):
+            hold(application, make_environ(), start_response, Refuse(), None, nobody)
+        assert application.body.closes == 1
 
 
 class TestCloseWith:

@@ -16,10 +16,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ..application import Application, Target
-    from ..response import Headers, Refuse
+    from ..response import Headers
     from ..tree import Choice
     from ..wsgi import Body, Environ, StartResponse, WSGIApplication
     from .shapes import CascadedApplications
+
+    # The caller's environ, the one to be copied, whether no cascade with this marker is
+    # around, what was read of the request body, who is left to be asked, and the last.
+    _Request = tuple[
+        Environ,
+        Environ,
+        bool,
+        Recording | None,
+        Iterator[WSGIApplication],
+        WSGIApplication,
+    ]
 
 __all__ = ["LIMIT_BYTES", "Cascade"]
 
@@ -53,13 +64,15 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
         environ: each application gets a copy as it was when the cascade was called.  Its
             ``wsgi.input`` can be read and not sought in.  What the chosen one changes there
             stays there, except for ``freedom_middleware.mounted`` and the keys in *back*.
-        start_response: the last application's is the server's own.  Another's is called when
-            its status is known: at the first chunk that is not empty, at the first
-            ``write()``, or at the end.
+        start_response: the last application's is the server's own.  Another's status is
+            known at the first chunk that is not empty, at the first ``write()``, or at the
+            end; one that is not in *on* is passed on before, when the application returns.
+            If that is taken back for one that is, the next application is asked, and its
+            start goes to the server with the ``exc_info`` that came with it.
         body: the last application's, an exact ``list`` or ``tuple``, and what the server's
-            ``wsgi.file_wrapper`` made are passed on as they are.  Another one is wrapped, as
-            it has to be read up to its first chunk; so is one of an application that has yet
-            to read what was recorded.
+            ``wsgi.file_wrapper`` made are passed on as they are.  Another one is wrapped, and
+            read up to its first chunk if no status was passed on before; so is one of an
+            application that has yet to read what was recorded.
 
     Args:
         applications: At least one, in any form that
@@ -85,7 +98,8 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
         OptionError: Another option cannot be understood.
         ApplicationError, ApplicationTypeError: A child is not an application.
 
-    Source: PEP 3333, "The start_response() Callable"; RFC 9110, 15.5.5, 15.5.6 and 15.5.14.
+    Source: PEP 3333, "The start_response() Callable" and "Middleware Handling of Block
+    Boundaries"; RFC 9110, 15.5.5, 15.5.6 and 15.5.14.
 
     >>> from freedom_middleware import Mount
     >>> from freedom_middleware.testing import exchange, hello
@@ -117,16 +131,21 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
             outermost = given[removed] = True
             start_response = with_headers(start_response, unmarked)
         recording = None
-        choose: Refuse = refuse
         if length := length_of(environ):
             recording = Recording(environ["wsgi.input"], length, limit)
-            choose = _stopping(recording, refuse)
+        return ask(start_response, (environ, given, outermost, recording, iter(earlier), last))
+
+    def ask(start_response: StartResponse, request: _Request) -> Body:
+        """Ask those who are left, and return the answer of the first that does not pass."""
+        environ, given, outermost, recording, left, last = request
         try:
-            for application in earlier:
+            for application in left:
                 child = _restored(environ, given) if share else given.copy()
                 if recording is not None:
                     recording.rewind(child)
-                body = hold(application, child, start_response, choose)
+                body = hold(
+                    application, child, start_response, refuse, recording, ask_next, request
+                )
                 if body is not None:
                     break
                 if recording is not None and not recording.can_rewind():
@@ -145,7 +164,7 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
         finally:
             if outermost and share:
                 environ.pop(removed, None)
-        if recording is not None and recording.stop():
+        if recording is not None and not recording.is_done():
             if is_inert(body, given.get("wsgi.file_wrapper")):
                 recording.close()
             else:
@@ -159,6 +178,13 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
             return body
         finally:
             del body  # as in CloseGuard: a traceback may keep this frame
+
+    def ask_next(start_response: StartResponse, request: _Request) -> Body:
+        """Do so when an answer has been taken back that was passed on."""
+        _, given, _, recording, _, _ = request
+        if recording is not None and not recording.can_rewind():
+            return answer(given, start_response, "413 Content Too Large")
+        return ask(start_response, request)
 
     def publish(children: list[Application]) -> None:
         nonlocal calls
@@ -191,18 +217,6 @@ def _compile(
         )
     *earlier, last = [row.wsgi for row in rows]
     return tuple(earlier), last
-
-
-def _stopping(recording: Recording, refuse: Refuse) -> Refuse:
-    """Return *refuse* as one that ends the recording with the first answer it lets pass."""
-
-    def choose(status: str, headers: Headers) -> bool:
-        if refuse(status, headers):
-            return True
-        recording.stop()
-        return False
-
-    return choose
 
 
 def _restored(environ: Environ, given: Environ) -> Environ:

@@ -102,9 +102,9 @@ class Recording:
         """Do so for the last one: nothing more is recorded, and perhaps nothing was."""
         if self._size or not self._left:
             self.rewind(environ)
-            self.stop()
         else:
             self.turn += 1  # it gets the server's own
+        self.stop()
 
     def can_rewind(self) -> bool:
         """Say whether all that was read is still there.
@@ -116,13 +116,15 @@ class Recording:
             raise self._error
         return not self._too_long
 
-    def stop(self) -> bool:
-        """Record no more; return whether there is something that is still to be replayed."""
+    def stop(self) -> None:
+        """Record no more; what is still to be replayed stays."""
         self._stopped = True
-        if self.position < self._size:
-            return True
-        self.close()
-        return False
+        if self.position >= self._size:
+            self.close()
+
+    def is_done(self) -> bool:
+        """Say whether nothing is recorded any more, and nothing left to be replayed."""
+        return self._stopped and self.position >= self._size
 
     def close(self) -> None:
         """Forget what was recorded."""

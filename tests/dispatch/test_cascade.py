@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import weakref
 from pathlib import Path
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
@@ -58,6 +59,16 @@ def returning(status, body):
     def application(environ, start_response):
         start_response(f"{status} Whatever", PLAIN)
         return body
+
+    return application
+
+
+def starting(status):
+    """Return an application that starts the response in the call, and the body later."""
+
+    def application(environ, start_response):
+        start_response(f"{status} OK", PLAIN)
+        return map(str.encode, [str(status)])
 
     return application
 
@@ -700,6 +711,150 @@ class TestRequestBody:
         cascade = Cascade([*applications, *([never] if chosen != "last" else [])])
 
         assert exchange(cascade, environ=environ).body == b"body\nbody\nbod"
+
+
+class TestTakenBack:
+    """An answer that the server was told of, and that turns into one that passes."""
+
+    def changing(self, how=lambda input: b"", late="404 Late"):
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+
+            def chunks():
+                how(environ["wsgi.input"])
+                environ["REMOTE_USER"] = environ[MOUNTED] = "early"
+                try:
+                    raise LookupError("on purpose")
+                except LookupError:
+                    start_response(late, PLAIN, sys.exc_info())
+                yield b"not sent"
+
+            return chunks()
+
+        return application
+
+    def test_is_told_to_the_server_in_the_call(self):
+        """There is a server, granian, that heeds no start after that."""
+        server = Server()
+
+        body = Cascade([starting(200), never])(make_environ(), server.start_response)
+
+        assert server.told == ["200 OK"]
+        assert list(body) == [b"200"]
+
+    def test_every_other_is_asked_in_turn(self):
+        changing = self.changing()
+        cascade = Cascade([passing, changing, passing, changing, answering(200, b"it"), never])
+        server = Server()
+
+        body = cascade(make_environ(), server.start_response)
+
+        assert b"".join(body) == b"it"
+        assert server.told == ["200 OK", "200 OK", "200 Whatever"]
+        assert exchange(cascade).body == b"it"
+
+    def test_an_exception_of_the_next_reaches_the_server(self):
+        def fails(environ, start_response):
+            raise KeyError("of the next")
+
+        with pytest.raises(KeyError, match="of the next"):
+            exchange(Cascade([self.changing(), fails, never]))
+
+    @each_framing
+    @pytest.mark.parametrize("size", [1, replay.MEMORY_BYTES + 1])
+    def test_the_next_reads_all_of_the_request_body(self, chunked, size):
+        body = b"x" * size
+        for others in ([], [passing]):
+            environ, given = posting(body, chunked=chunked)
+            last = reading(200, lambda input: input.read())
+            cascade = Cascade([self.changing(lambda input: input.read(1)), *others, last])
+
+            assert exchange(cascade, environ=environ, validate=False).body == body
+            assert given.taken == size
+
+    def test_above_the_limit_nobody_else_is_asked(self):
+        environ, _ = posting(b"12345")
+        cascade = Cascade([self.changing(lambda input: input.read()), never], limit=4)
+
+        answer = exchange(cascade, environ=environ, validate=False)
+
+        assert answer.status == "413 Content Too Large"
+
+    def test_nothing_more_is_recorded_once_it_stands(self):
+        environ, _ = posting(b"body")
+
+        def chosen(environ, start_response):
+            recording = environ["wsgi.input"]._recording
+            start_response("200 OK", PLAIN)
+            return (
+                str(recording.is_done()).encode()
+                for _ in iter(lambda: environ["wsgi.input"].read(1), b"")
+            )
+
+        assert exchange(Cascade([chosen, never]), environ=environ, validate=False).body == (
+            b"FalseTrueTrueTrue"
+        )
+
+    @pytest.mark.parametrize("share", [True, False])
+    def test_the_next_sees_the_environ_as_it_came(self, share):
+        seen = []
+
+        def looks(environ, start_response):
+            seen.append(dict(environ))
+            environ["REMOTE_USER"] = "late"
+            return hello(environ, start_response)
+
+        environ = make_environ()
+        before = environ.copy()
+        cascade = Cascade([self.changing(), looks, never], back=("REMOTE_USER",), share=share)
+
+        exchange(cascade, environ=environ, validate=False)
+
+        assert seen == [before]
+        assert environ["REMOTE_USER"] == "late"
+
+    @pytest.mark.parametrize("share", [True, False])
+    def test_the_marker_is_not_sent(self, share):
+        marked = answering(404, headers=[*PLAIN, ("X-Cascade", "pass")])
+
+        def changing(environ, start_response):
+            start_response("200 OK", PLAIN)
+
+            def chunks():
+                headers = [*PLAIN, ("X-Cascade", "pass")]
+                start_response("404 Late", headers, (LookupError, LookupError(), None))
+                yield b"x"
+
+            return chunks()
+
+        environ = make_environ()
+        cascade = Cascade([changing, changing, marked], marker="X-Cascade", share=share)
+        answer = exchange(cascade, environ=environ)
+
+        assert (answer.code, answer.header("X-Cascade")) == (404, None)
+        assert not any(key.startswith("freedom_middleware.removed") for key in environ)
+
+    @pytest.mark.refcounts
+    def test_leaves_no_cycle(self):
+        """What a response holds is given back with it, and waits for no collection."""
+        gc.collect()
+        gc.disable()
+        try:
+            for application in (self.changing(), starting(200)):
+                environ = make_environ()
+                environ["alive"] = mark = Mark()
+                gone = weakref.ref(mark)
+                body = Cascade([application, hello])(environ, Server().start_response)
+                next(body)
+                body.close()
+                del body, environ, mark
+                assert gone() is None
+        finally:
+            gc.enable()
+
+
+class Mark:
+    """What can be weakly referred to."""
 
 
 class TestSpool:

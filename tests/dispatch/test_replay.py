@@ -221,7 +221,9 @@ class TestFile:
         reader(made).read(50)
         assert files() == 1
 
-        assert made.stop() is False
+        made.stop()
+
+        assert made.is_done()
         assert files() == 0
 
     @pytest.mark.parametrize("how", ["read", "readline"])
@@ -230,7 +232,9 @@ class TestFile:
         reader(made).read(100)
         again = reader(made)
 
-        assert made.stop() is True
+        made.stop()
+
+        assert not made.is_done()
         getattr(again, how)(99)
         assert files() == 1
         getattr(again, how)(1)

@@ -433,7 +433,7 @@ def wrong(
         return "read after close"
     if allowed(app, server, stack, bare, seen):
         return ""
-    # A cascade has read the first chunk in the call, and so raises there.
+    # A cascade may have read the first chunk in the call, and so raises there.
     if bare.error[1] != seen.error[1] or (bare.error != seen.error and "first" not in stack):
         return "another error"
     if bare.error[0] in ("", "close"):
@@ -460,10 +460,11 @@ def allowed(app: App, server: Server, stack: list[str], bare: Seen, seen: Seen) 
         return True
     if app.returns in ("None", "int") and error == "TypeError":
         return True
-    # It reads up to the first chunk within the call, whether the server wants any or not, and
-    # tells the server then: of several errors another may be the first.
+    # What starts no response in the call is read there up to its first chunk, whether the
+    # server wants any or not, and the server told then: of several errors another may be the
+    # first.
     theirs = error.startswith(("AppError", "ServerError"))
     if bare.error[1] and theirs:
         return True
-    early = app.raises in ("iter", "first", "last") or app.starts != "call"
+    early = app.starts != "call"
     return early and (bool(bare.error[1]) or server.reads is not None) and (theirs or not error)

@@ -83,16 +83,6 @@ APPLICATIONS = {
     ),
 }
 
-WAITS = {"M19": "reads 1 of 3 blocks in the call", "M21": "reads 3 of 5 blocks before it gives"}
-"""What is seen of a layer that has to know the status before it chooses.
-
-It could return at once, and start the response while it is read; but a server that does not
-heed that, as one in the table, would then send every answer as a 200 without headers.
-"""
-
-EXCEPTIONS = {"Cascade": WAITS}
-"""The rules that we break, and how what is seen begins."""
-
 
 def judge_user_guard():
     """Return the marks of UserGuard, beside a site of its own."""
