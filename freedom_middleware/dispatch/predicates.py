@@ -11,7 +11,7 @@ from __future__ import annotations
 from ..environ import native, text
 from ..errors import InputError, PredicateError, TableTypeError
 from ..targets import is_async, name_of, shown, takes
-from .mount import near_miss, normal_prefix
+from .mount import near_miss, normal_prefix, warn_of_slip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -244,8 +244,9 @@ def path(*prefixes: str) -> Predicate:
     [True, True, False]
     """
     normal = []
-    for prefix in prefixes:  # no comprehension, which is a frame more on Python 3.11
-        normal.append(normal_prefix(prefix, "path prefix", stacklevel=3))  # noqa: PERF401
+    for prefix in prefixes:
+        normal.append(normal_prefix(prefix, "path prefix"))
+        warn_of_slip(normal[-1], "path prefix", stacklevel=3)
     if not normal:
         raise PredicateError("path must be given a prefix, got none; write path('/api')")
     name = _call("path", *(prefix or "/" for prefix in normal))

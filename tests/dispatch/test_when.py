@@ -223,7 +223,7 @@ class TestBody:
 
 
 class TestPath:
-    @pytest.mark.filterwarnings("ignore:path prefix '//:UserWarning")
+    @pytest.mark.filterwarnings("ignore:path prefix '/:UserWarning")
     @pytest.mark.parametrize("case", CASES, ids=lambda case: case["id"])
     def test_it_follows_the_rule_of_mount(self, case):
         prefixes = case.get("mounts_text", case["mounts"])
@@ -283,8 +283,7 @@ class TestPath:
         ("prefix", "error", "says"),
         [
             ("api", MountError, "path prefix must start with '/', got 'api'; write '/api'"),
-            ("/a?b", MountError, "path prefix must be a path without"),
-            ("/a//b", MountError, "path prefix must not hold an empty segment"),
+            ("*", MountError, "what serves all other paths is the first argument"),
             (b"/api", TableTypeError, "path prefix must be text"),
             (None, TableTypeError, "path prefix must be text"),
         ],
