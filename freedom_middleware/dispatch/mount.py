@@ -136,7 +136,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             mounted = None
             child = environ.copy()
             if script_name == "/":
-                child["SCRIPT_NAME"] = ""
+                _tidy(child)
         try:
             body = application(child, start_response)
         finally:
@@ -168,7 +168,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             environ["PATH_INFO"] = rest
             return application(environ, start_response)
         if script_name == "/":
-            environ["SCRIPT_NAME"] = ""
+            _tidy(environ)
         return table[None][1](environ, start_response)
 
     dispatch = sharing if share else copying
@@ -193,9 +193,20 @@ def Mount(  # noqa: N802 - reads as the application that it makes
 
 
 def _read_path(environ: Environ) -> tuple[str, str, str]:
-    """Return PATH_INFO, SCRIPT_NAME and the first segment where one of them is missing."""
-    path_info = environ.get("PATH_INFO", "")  # PEP 3333 allows to leave out what is empty
-    return path_info, environ.get("SCRIPT_NAME", ""), f"{path_info}/".split("/", 2)[1]
+    """Return PATH_INFO, SCRIPT_NAME and the first segment where one of them is missing.
+
+    PEP 3333 allows to leave out what is empty.  A SCRIPT_NAME of ``"/"`` means: to be tidied.
+    """
+    path_info = environ.get("PATH_INFO", "")
+    is_whole = "PATH_INFO" in environ and "SCRIPT_NAME" in environ
+    script_name = environ["SCRIPT_NAME"] if is_whole else "/"
+    return path_info, script_name, f"{path_info}/".split("/", 2)[1]
+
+
+def _tidy(environ: Environ) -> None:
+    """Put in what a server has left out, and take out a SCRIPT_NAME of ``"/"``."""
+    environ["SCRIPT_NAME"] = script_name_of(environ)
+    environ.setdefault("PATH_INFO", "")
 
 
 class _Branch:
@@ -286,7 +297,7 @@ def _explain(
         elif miss := near_miss(prefix, text(path_info)):
             misses.append((prefix, miss))
     child = environ.copy()
-    child["SCRIPT_NAME"] = script_name_of(environ)
+    _tidy(child)
     if not chosen:
         return Choice("*", default, child, "default: no prefix matches", tuple(misses))
     child["SCRIPT_NAME"] += native(chosen)

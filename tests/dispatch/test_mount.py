@@ -194,6 +194,28 @@ class TestEnviron:
 
         assert environ == before
 
+    @pytest.mark.parametrize("share", [False, True])
+    @pytest.mark.parametrize(
+        ("path_info", "script_name", "seen"),
+        [
+            ("/a", None, ("/a", "")),
+            ("/b", None, ("", "/b")),
+            ("x", None, ("", "x")),
+            (None, "", ("", "")),
+            (None, "/", ("", "")),
+            (None, "/outer", ("/outer", "")),
+            (None, None, ("", "")),
+        ],
+    )
+    def test_what_a_server_has_left_out_is_there(self, path_info, script_name, seen, share):
+        """PEP 3333 allows to leave out what is empty; the rule says what a child sees."""
+        child = Recorder()
+
+        dispatch(Mount(None, {"": child, "/a": child}, share=share), path_info, script_name)
+
+        [environ] = child.seen
+        assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == seen
+
     @pytest.mark.parametrize("path", ["/a", "/"])
     def test_back_hands_keys_to_the_caller(self, path):
         def logs_in(environ, start_response):
