@@ -303,14 +303,23 @@ def header(name: str, value: str | None = None) -> Predicate:
     """
     key = _header_key(name)
     if value is None:
+        # Servers may have these two empty where nothing was sent (PEP 3333).
+        may_be_empty = key.startswith("HTTP_")
 
         def ask(environ: Environ, vary: list[str]) -> bool:
             vary.append(name)
-            return key in environ
+            return key in environ and (may_be_empty or environ[key] != "")
 
         return Predicate(_call("header", name), ask)
-    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
-        raise PredicateError(f"header value must be printable ASCII text, got {value!r}")
+    if (
+        not isinstance(value, str)
+        or not (value.isascii() and value.isprintable())
+        or value != value.strip()  # servers take that away
+    ):
+        raise PredicateError(
+            "header value must be printable ASCII text without space at its ends, got"
+            f" {value!r}"
+        )
 
     def ask_value(environ: Environ, vary: list[str]) -> bool:
         vary.append(name)

@@ -342,6 +342,14 @@ class TestHeader:
         assert header("Content-Type", "text/plain")(sent)
         assert header("content-length", "1")(sent)
 
+    @pytest.mark.parametrize("name", ["Content-Type", "Content-Length"])
+    def test_these_two_are_empty_in_environ_where_none_was_sent(self, name):
+        """By PEP 3333 they may be; nginx's uwsgi_params and Twisted do so (werkzeug#1308)."""
+        key = name.upper().replace("-", "_")
+
+        assert not header(name).ask(make_environ() | {key: ""}, [])
+        assert header(name).ask(make_environ() | {key: "1"}, [])
+
     @pytest.mark.parametrize("name", ["", "X Tier", "X-Tier:", None, b"X-Tier", "é"])
     def test_a_name_that_is_none_is_refused(self, name):
         with pytest.raises(PredicateError, match="header must be a name as it is sent, got"):
@@ -352,7 +360,7 @@ class TestHeader:
         with pytest.raises(PredicateError, match="; write 'X-Tier'"):
             header(name)
 
-    @pytest.mark.parametrize("value", [1, b"x", "é", "a\nb", True])
+    @pytest.mark.parametrize("value", [1, b"x", "é", "a\nb", True, " x", "x "])
     def test_a_value_that_is_none_is_refused(self, value):
         with pytest.raises(PredicateError, match="header value must be printable ASCII"):
             header("X-Tier", value)
