@@ -588,6 +588,15 @@ class TestVary:
         assert self.vary_of(When(hello, [(french & path("/"), hello)])) != []
         assert self.vary_of(When(hello, [(path("/z") & french, hello)])) == []
 
+    def test_a_ready_made_one_that_is_wrapped_is_still_named(self):
+        wrapped = predicate(cookie("beta"), vary=("DNT",))
+
+        assert repr(wrapped) == "predicate(cookie('beta'), vary=('DNT',))"
+        assert self.vary_of(When(hello, [(predicate(cookie("beta")), hello)])) == ["Cookie"]
+        assert self.vary_of(When(hello, [(wrapped, hello)])) == ["DNT, Cookie"]
+        assert not wrapped.runs_code
+        assert predicate(path("/a")).hint(make_environ("/ab")) is not None
+
     def test_nothing_is_wrapped_when_nothing_varies(self):
         seen = []
 
@@ -921,7 +930,7 @@ class TestConstruction:
         with pytest.raises(TableTypeError, match="and not async"):
             When(None, [(eventually, hello)])
 
-    @pytest.mark.parametrize("vary", ["DNT", ("A B",), (1,), ("HTTP_DNT",)])
+    @pytest.mark.parametrize("vary", ["DNT", ("A B",), (1,), ("HTTP_DNT",), None, 1])
     def test_a_vary_that_is_none_is_refused(self, vary):
         with pytest.raises(PredicateError, match="must be"):
             predicate(always, vary=vary)
