@@ -895,7 +895,9 @@ class TestEnviron:
 
 
 class TestConstruction:
-    @pytest.mark.parametrize("cases", [{path("/a"): hello}, hello, None, "/a", 7])
+    @pytest.mark.parametrize(
+        "cases", [{path("/a"): hello}, {(path("/a"), hello)}, hello, None, "/a", 7]
+    )
     def test_cases_that_are_no_list_are_refused(self, cases):
         with pytest.raises(TableTypeError, match=r"write \[\(path\('/api'\), api\)\]"):
             When(None, cases)
@@ -904,6 +906,11 @@ class TestConstruction:
     def test_a_case_that_is_no_pair_is_refused(self, row):
         with pytest.raises(TableTypeError, match="case must be a pair of a predicate and an"):
             When(None, [row])
+
+    @pytest.mark.parametrize("first", [path("/a"), [(path("/a"), hello)], "/a"])
+    def test_a_first_argument_that_is_none_shows_the_right_call(self, first):
+        with pytest.raises(TableTypeError, match=r"write \[\(path\('/api'\), api\)\]"):
+            When(first, hello)
 
     @pytest.mark.parametrize(
         ("wrong", "says"),
