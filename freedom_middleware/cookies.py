@@ -87,13 +87,17 @@ def collisions(application: WSGIApplication) -> list[Collision]:
     return list(found.values())
 
 
+_Hosts = tuple[tuple[int, str], ...]
+"""Each table of hosts on the way, by its identity, and the host in it, without its port."""
+
+
 class _Claim(NamedTuple):
     """A cookie that one application will set."""
 
     owner: object
     framework: str
     prefix: str
-    hosts: tuple[str, ...]
+    hosts: _Hosts
     name: str
     path: str
     domain: str | None
@@ -106,25 +110,25 @@ class _Claim(NamedTuple):
         return f"{self.prefix or '/'} ({self.framework})"
 
 
-def placed(application: WSGIApplication) -> Iterator[tuple[str, tuple[str, ...], Node]]:
+def placed(application: WSGIApplication) -> Iterator[tuple[str, _Hosts, Node]]:
     """Yield all that *application* is made of, with the prefix and the hosts of each."""
-    above: list[tuple[Any, str, tuple[str, ...]]] = []  # who is entered, and where that is
+    above: list[tuple[Any, str, _Hosts]] = []  # who is entered, and where that is
     for node in walk(application):
         del above[node.depth :]
         prefix: str = ""
-        hosts: tuple[str, ...] = ()
+        hosts: _Hosts = ()
         if above:
             parent, prefix, hosts = above[-1]
-            if hasattr(parent, "mounts") and node.label != "*":
+            if hasattr(parent, "mounts") and node.label.startswith("/"):
                 prefix += node.label
             if hasattr(parent, "hosts"):
-                hosts += (re.sub(r":\d+$", "", node.label),)
+                hosts += ((id(parent), re.sub(r":\d+$", "", node.label)),)
         above.append((getattr(node.application, "wsgi", node.application), prefix, hosts))
         yield prefix, hosts, node
 
 
 def _claims(application: WSGIApplication) -> list[_Claim]:
-    claims: dict[tuple[int, str, tuple[str, ...]], list[_Claim]] = {}
+    claims: dict[tuple[int, str, _Hosts], list[_Claim]] = {}
     for prefix, hosts, node in placed(application):
         owner = owner_of(node.application)
         # An adapter and what it adapts are one.
@@ -250,8 +254,11 @@ def _same_host(one: _Claim, other: _Claim) -> bool:
         return first.endswith(second) or second.endswith(first)
     if one.domain or other.domain:
         return True  # a cookie of the domain is sent to its hosts as well
-    # Below the same parents only: a host leads to one child.
-    return all(a == b for a, b in zip(one.hosts, other.hosts, strict=False))
+    for (table, host), (other_table, other_host) in zip(one.hosts, other.hosts, strict=False):
+        # In one table a host leads to one child; "*" in another may lead to any.
+        if host != other_host and (table == other_table or "*" not in host + other_host):
+            return False
+    return True
 
 
 def _effect(outer: _Claim, inner: _Claim) -> str:

@@ -106,8 +106,10 @@ def serve_files(
 
 def _folder(path: str | os.PathLike[str]) -> str:
     try:
-        root = os.path.abspath(os.fspath(path))
-        if isinstance(root, str) and Path(root).is_dir():
+        name = os.fspath(path)
+        root = os.path.abspath(name)
+        # The name of nothing is a setting that is missing, and not the working directory.
+        if isinstance(root, str) and name and Path(root).is_dir():
             return root
     except (TypeError, ValueError):
         pass

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.sessions import SessionMiddleware
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from freedom_middleware import Application, CloseGuard, Hosts, Mount
 from freedom_middleware.cookies import collisions
@@ -151,6 +152,12 @@ class TestFinding:
     def test_as_the_method_that_people_wrap(self):
         assert len(collisions(Mount(flask().wsgi_app, {"/a": flask().wsgi_app}))) == 1
 
+    def test_under_a_dispatcher_of_others(self):
+        """Werkzeug's has mounts as well; what answers the rest is at no prefix "app"."""
+        [found] = collisions(DispatcherMiddleware(flask(), {"/shop": flask("another")}))
+
+        assert (found.first, found.second) == ("/ (Flask)", "/shop (Flask)")
+
     def test_each_pair_is_told_once(self):
         table = {"/a": flask(), "/b": flask(), "/c": flask()}
 
@@ -199,6 +206,13 @@ class TestNotFinding:
 
         assert collisions(Hosts(None, apart)) == []
         assert len(collisions(Hosts(None, together))) == 1
+
+    def test_the_rest_of_one_table_meets_the_hosts_of_another(self):
+        rest, named = Hosts(flask(), {}), Hosts(None, {"a.example": flask()})
+        other = Hosts(None, {"b.example": flask()})
+
+        assert len(collisions(Mount(None, {"/a": rest, "/b": named}))) == 1
+        assert collisions(Mount(None, {"/a": other, "/b": named})) == []
 
     def test_on_one_host_they_meet_below_it(self):
         host = Mount(flask(), {"/x": flask()})

@@ -613,7 +613,7 @@ class TestClosing:
 
 
 class TestConstruction:
-    @pytest.mark.parametrize("path", ["/no/such/folder", __file__, b"/", None, 7, "\0"])
+    @pytest.mark.parametrize("path", ["/no/such/folder", __file__, b"/", None, 7, "\0", ""])
     def test_the_folder_must_exist(self, path):
         with pytest.raises(OptionError, match="must be a folder that exists, got"):
             Application.from_directory(path)

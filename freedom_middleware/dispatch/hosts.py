@@ -12,6 +12,7 @@ from .table import (
     MOUNTED,
     Table,
     as_dispatcher,
+    check_mapping,
     check_passing,
     hand_back,
     not_found,
@@ -104,6 +105,7 @@ def Hosts(  # noqa: N802 - reads as the application that it makes
             f"Hosts' application must be an application or None, got {application!r};"
             " write Hosts(None, {...})"
         )
+    check_mapping("host", _EXAMPLE, hosts)  # first, if they are the wrong way round
     keys = check_passing("Hosts", back, share)
     default = None if application is None else Application(application)
     children = _read(hosts)
@@ -304,9 +306,10 @@ def _normalise(pattern: str) -> str:
         fix = f"write {host!r}, and Mount for paths" if host else "paths are for Mount"
         raise HostError(f"host must be without scheme and path, got {pattern!r}; {fix}")
     if pattern.startswith("."):
+        bare = pattern.lstrip(".")
         raise HostError(
-            f"host must not start with '.', got {pattern!r}; write {'*' + pattern!r} for what"
-            f" is below it, and {pattern[1:]!r} for itself"
+            f"host must not start with '.', got {pattern!r}; write {'*.' + bare!r} for what"
+            f" is below it, and {bare!r} for itself"
         )
     wildcard = "*." if pattern.startswith("*.") else ""
     name = pattern.removeprefix(wildcard)
@@ -314,6 +317,11 @@ def _normalise(pattern: str) -> str:
         raise HostError(
             f"host must be one host or those below one, got {pattern!r}; what serves all"
             " other hosts is the first argument of Hosts"
+        )
+    if name.endswith(":*") and "*" not in name[:-1]:
+        raise HostError(
+            f"host must be without '*' as its port, got {pattern!r}; write {pattern[:-2]!r},"
+            " which stands for every port"
         )
     if "*" in name:
         tail = name.rpartition("*")[2].lstrip("-.") or "example.org"

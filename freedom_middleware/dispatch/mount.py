@@ -75,14 +75,15 @@ def Mount(  # noqa: N802 - reads as the application that it makes
         The application, with its table as the attribute ``mounts``.
 
     Raises:
-        MountError: A prefix does not start with ``/``, or holds ``?``, ``#`` or ``//``.
+        MountError: A prefix does not start with ``/``, or UTF-8 cannot encode it.
         TableError: A prefix is given twice.
         TableTypeError: The table is no mapping, or a prefix is not text.
         OptionError: *back* or *slash* cannot be understood.
         ApplicationError, ApplicationTypeError: A child is not an application.
 
     Warns:
-        MountWarning: A prefix begins with ``//``; only a request that does so matches it.
+        MountWarning: A prefix is legal, and hardly what was meant: it holds ``//``, ``?``,
+            ``#`` or ``%20``, or ends with ``/*``; all of them stand for themselves.
 
     Source: PEP 3333, "environ Variables", on SCRIPT_NAME and PATH_INFO; RFC 3875, 4.1.
 
@@ -135,7 +136,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             mounted = None
             child = environ.copy()
             if script_name == "/":
-                child["SCRIPT_NAME"] = ""
+                _tidy(child)
         try:
             body = application(child, start_response)
         finally:
@@ -167,7 +168,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             environ["PATH_INFO"] = rest
             return application(environ, start_response)
         if script_name == "/":
-            environ["SCRIPT_NAME"] = ""
+            _tidy(environ)
         return table[None][1](environ, start_response)
 
     dispatch = sharing if share else copying
@@ -192,9 +193,20 @@ def Mount(  # noqa: N802 - reads as the application that it makes
 
 
 def _read_path(environ: Environ) -> tuple[str, str, str]:
-    """Return PATH_INFO, SCRIPT_NAME and the first segment where one of them is missing."""
-    path_info = environ.get("PATH_INFO", "")  # PEP 3333 allows to leave out what is empty
-    return path_info, environ.get("SCRIPT_NAME", ""), f"{path_info}/".split("/", 2)[1]
+    """Return PATH_INFO, SCRIPT_NAME and the first segment where one of them is missing.
+
+    PEP 3333 allows to leave out what is empty.  A SCRIPT_NAME of ``"/"`` means: to be tidied.
+    """
+    path_info = environ.get("PATH_INFO", "")
+    is_whole = "PATH_INFO" in environ and "SCRIPT_NAME" in environ
+    script_name = environ["SCRIPT_NAME"] if is_whole else "/"
+    return path_info, script_name, f"{path_info}/".split("/", 2)[1]
+
+
+def _tidy(environ: Environ) -> None:
+    """Put in what a server has left out, and take out a SCRIPT_NAME of ``"/"``."""
+    environ["SCRIPT_NAME"] = script_name_of(environ)
+    environ.setdefault("PATH_INFO", "")
 
 
 class _Branch:
@@ -285,7 +297,7 @@ def _explain(
         elif miss := near_miss(prefix, text(path_info)):
             misses.append((prefix, miss))
     child = environ.copy()
-    child["SCRIPT_NAME"] = script_name_of(environ)
+    _tidy(child)
     if not chosen:
         return Choice("*", default, child, "default: no prefix matches", tuple(misses))
     child["SCRIPT_NAME"] += native(chosen)
@@ -312,37 +324,75 @@ def near_miss(prefix: str, path: str) -> str | None:
 
 
 def _read(mounts: Mapping[str, Target]) -> dict[str, Application]:
-    return read_table("mount", normal_prefix, "Mount(application, {'/shop': ...})", mounts)
+    return read_table("mount", _checked, "Mount(application, {'/shop': ...})", mounts)
 
 
-def normal_prefix(prefix: str, what: str = "mount prefix", stacklevel: int = 5) -> str:
-    """Return *prefix* without slashes at its end, if a path could ever be under it."""
+def _checked(prefix: str) -> str:
+    normal = normal_prefix(prefix)
+    warn_of_slip(normal, "mount prefix", stacklevel=6)
+    return normal
+
+
+def normal_prefix(prefix: str, what: str = "mount prefix") -> str:
+    """Return *prefix* without slashes at its end, if it is one by the routing rule."""
     if not isinstance(prefix, str):
         raise TableTypeError(f"{what} must be text, got {prefix!r}; write '/shop'")
     normal = prefix.rstrip("/")
     if normal and not normal.startswith("/"):
-        raise MountError(f"{what} must start with '/', got {prefix!r}; write {'/' + normal!r}")
-    if "?" in normal or "#" in normal:
-        raise MountError(
-            f"{what} must be a path without '?' and '#', got {prefix!r}; a query or a"
-            " fragment takes no part in dispatch"
-        )
-    if "//" in normal[1:]:
-        folded = "/" + "/".join(filter(None, normal.split("/")))
-        raise MountError(
-            f"{what} must not hold an empty segment ('//'), got {prefix!r}; write {folded!r}"
-        )
-    if normal.startswith("//"):
-        import warnings
-
-        warnings.warn(
-            f"{what} {prefix!r} begins with '//': only a request for exactly that"
-            f" matches, and most proxies fold it; {normal[1:]!r} was probably meant",
-            MountWarning,
-            stacklevel=stacklevel,
-        )
+        _, scheme, after = normal.partition("://")
+        if scheme:
+            fix = f"write {'/' + after.partition('/')[2]!r}, and Hosts for hosts"
+        elif normal == "*":
+            fix = "what serves all other paths is the first argument"
+        else:
+            fix = f"write {'/' + normal.lstrip(' ^/')!r}"
+        raise MountError(f"{what} must start with '/', got {prefix!r}; {fix}")
     try:
         native(normal)
     except UnicodeEncodeError:
         raise MountError(f"{what} must be text that UTF-8 can encode, got {prefix!r}") from None
     return normal
+
+
+def warn_of_slip(normal: str, what: str, stacklevel: int) -> None:
+    """Warn of a prefix that is legal, and under which hardly a request will ever be.
+
+    Args:
+        normal: The prefix.
+        what: What to call it.
+        stacklevel: Of the code to warn, as :func:`warnings.warn` counts from here.
+    """
+    found = _slip(normal)
+    if found is None:
+        return
+    import warnings
+
+    why, meant = found
+    warnings.warn(
+        f"{what} {normal!r} {why}; {meant or '/'!r} was probably meant",
+        MountWarning,
+        stacklevel=stacklevel,
+    )
+
+
+def _slip(normal: str) -> tuple[str, str] | None:
+    """Return what is odd about a prefix and what was meant, None if nothing is odd."""
+    if "//" in normal:
+        why = "begins with" if normal.startswith("//") else "holds"
+        why += " '//': only a request for exactly that matches, and most proxies fold it"
+        return why, "/" + "/".join(filter(None, normal.split("/")))
+    for mark in "?#":
+        if mark in normal:
+            meant = normal.partition(mark)[0].rstrip("/")
+            sent = f"'%{ord(mark):X}'"
+            return f"holds {mark!r}: only a request with {sent} there matches", meant
+    if "%" in normal:
+        from urllib.parse import unquote
+
+        decoded = unquote(normal)
+        if decoded != normal and "//" not in decoded:
+            escape = normal[normal.index("%") :][:3]
+            return f"holds {escape!r}: a path is compared as servers decode it", decoded
+    if normal.endswith("/*"):
+        return "ends with '*', which stands for itself: no prefix is a pattern", normal[:-2]
+    return None

@@ -8,14 +8,16 @@ X-Forwarded-For, counts only where it is asked for by name.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ..environ import native, text
 from ..errors import InputError, PredicateError, TableTypeError
 from ..targets import is_async, name_of, shown, takes
-from .mount import near_miss, normal_prefix
+from .mount import near_miss, normal_prefix, warn_of_slip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import NoReturn
 
     from webob import Request
@@ -162,13 +164,14 @@ def predicate(function: Question, *, vary: Iterable[str] = ()) -> Predicate:
             "predicate must be a function of one webob.Request, and not async, got"
             f" {shown(function)}{fix}"
         )
-    if isinstance(vary, str):
-        raise PredicateError(
-            f"predicate's vary must be a tuple, got {vary!r}; write ({vary!r},)"
-        )
+    if isinstance(vary, str) or not isinstance(vary, Iterable):
+        fix = f"; write ({vary!r},)" if isinstance(vary, str) else ""
+        raise PredicateError(f"predicate's vary must be a tuple, got {vary!r}{fix}")
     names = tuple(vary)
     for name in names:
         _header_key(name)
+    if isinstance(function, Predicate):
+        return _naming(function, names)
     from webob import Request
 
     label = _label(function)
@@ -182,6 +185,19 @@ def predicate(function: Question, *, vary: Iterable[str] = ()) -> Predicate:
 
     named = f"predicate({label}, vary={names!r})" if names else label
     return Predicate(named, ask, runs_code=True)
+
+
+def _naming(inner: Predicate, names: tuple[str, ...]) -> Predicate:
+    """Return *inner* as one whose answer depends on these headers as well."""
+
+    def ask(environ: Environ, vary: list[str]) -> bool:
+        vary.extend(names)
+        return inner.ask(environ, vary)
+
+    if not names:
+        return inner
+    named = f"predicate({inner!r}, vary={names!r})"
+    return Predicate(named, ask, hint=inner.hint, runs_code=inner.runs_code)
 
 
 def as_predicate(thing: object) -> Predicate:
@@ -244,8 +260,9 @@ def path(*prefixes: str) -> Predicate:
     [True, True, False]
     """
     normal = []
-    for prefix in prefixes:  # no comprehension, which is a frame more on Python 3.11
-        normal.append(normal_prefix(prefix, "path prefix", stacklevel=3))  # noqa: PERF401
+    for prefix in prefixes:
+        normal.append(normal_prefix(prefix, "path prefix"))
+        warn_of_slip(normal[-1], "path prefix", stacklevel=3)
     if not normal:
         raise PredicateError("path must be given a prefix, got none; write path('/api')")
     name = _call("path", *(prefix or "/" for prefix in normal))
@@ -302,14 +319,23 @@ def header(name: str, value: str | None = None) -> Predicate:
     """
     key = _header_key(name)
     if value is None:
+        # Content-Type and Content-Length may be empty where none was sent (PEP 3333).
+        may_be_empty = key.startswith("HTTP_")
 
         def ask(environ: Environ, vary: list[str]) -> bool:
             vary.append(name)
-            return key in environ
+            return key in environ and (may_be_empty or environ[key] != "")
 
         return Predicate(_call("header", name), ask)
-    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
-        raise PredicateError(f"header value must be printable ASCII text, got {value!r}")
+    if (
+        not isinstance(value, str)
+        or not (value.isascii() and value.isprintable())
+        or value != value.strip()  # servers take that away
+    ):
+        raise PredicateError(
+            "header value must be printable ASCII text without space at its ends, got"
+            f" {value!r}"
+        )
 
     def ask_value(environ: Environ, vary: list[str]) -> bool:
         vary.append(name)

@@ -39,6 +39,7 @@ __all__ = [
     "Table",
     "adapt",
     "as_dispatcher",
+    "check_mapping",
     "check_passing",
     "hand_back",
     "not_found",
@@ -233,10 +234,7 @@ def read_table(
     children: Mapping[str, Target],
 ) -> dict[str, Application]:
     """Check a table that a user wrote: keys normalised, each child an Application."""
-    if not isinstance(children, Mapping):
-        raise TableTypeError(
-            f"{what}s must be a mapping to applications, got {children!r}; write {example}"
-        )
+    check_mapping(what, example, children)
     written: dict[str, str] = {}
     table: dict[str, Application] = {}
     for key, target in children.items():
@@ -249,6 +247,14 @@ def read_table(
         written[normal] = key
         table[normal] = adapt(f"{what} {key!r}", target)
     return table
+
+
+def check_mapping(what: str, example: str, children: object) -> None:
+    """Check that a table which a user wrote is one."""
+    if not isinstance(children, Mapping):
+        raise TableTypeError(
+            f"{what}s must be a mapping to applications, got {children!r}; write {example}"
+        )
 
 
 def adapt(place: str, target: Target) -> Application:

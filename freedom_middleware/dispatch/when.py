@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from itertools import count
 
 from ..application import Application
@@ -85,6 +85,7 @@ def When(  # noqa: N802 - reads as the application that it makes
     >>> site.counts()
     {"path('/hello') & ~cookie('old')": {'/hello': 1}, '*': {'/helloes': 1}}
     """
+    _check_list(cases)  # first, if they are the wrong way round
     keys = check_passing("When", back, share)
     default = None if application is None else Application(application)
     rest = not_found if default is None else default.wsgi
@@ -222,13 +223,17 @@ def _explain(environ: Environ, default: WSGIApplication, cases: list[Case]) -> C
     return Choice(repr(chosen[0]), chosen[1], environ.copy(), reason, tuple(misses))
 
 
-def _read(cases: Iterable[Any]) -> list[Case]:
-    """Check the cases that a user wrote: predicates made of functions, children adapted."""
-    if isinstance(cases, (Mapping, str)) or not isinstance(cases, Iterable):
+def _check_list(cases: object) -> None:
+    if isinstance(cases, (Mapping, Set, str)) or not isinstance(cases, Iterable):
         raise TableTypeError(
             f"cases must be a list of predicates and applications, got {cases!r}; their order"
             f" decides: write {_EXAMPLE}"
         )
+
+
+def _read(cases: Iterable[Any]) -> list[Case]:
+    """Check the cases that a user wrote: predicates made of functions, children adapted."""
+    _check_list(cases)
     read = []
     for row in cases:
         if not isinstance(row, (tuple, list)) or len(row) != 2:

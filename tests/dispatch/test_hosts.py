@@ -640,6 +640,12 @@ class TestConstruction:
             ("bü\ud800cher.example", "must be a name or an address"),
             ("ü" * 64, "must be a name or an address"),
             (".", "must not start with"),
+            (
+                "..example.org",
+                r"write '\*\.example\.org' for .*, and 'example\.org' for itself",
+            ),
+            ("example.org:*", "write 'example.org', which stands for every port"),
+            ("*.example.org:*", r"write '\*\.example\.org', which stands for every port"),
         ],
     )
     def test_a_pattern_that_can_never_match_is_refused(self, pattern, says):
@@ -679,6 +685,10 @@ class TestConstruction:
     def test_a_mapping_as_application_is_refused(self):
         with pytest.raises(TableTypeError, match=r"write Hosts\(None, \{\.\.\.\}\)"):
             Hosts({"example.org": hello}, {})
+
+    def test_a_host_as_application_shows_the_right_call(self):
+        with pytest.raises(TableTypeError, match=r"write Hosts\(application, \{'shop"):
+            Hosts("example.org", hello)
 
     def test_a_child_that_is_no_application_is_named_by_its_host(self):
         with pytest.raises(

@@ -1,4 +1,6 @@
 import json
+import re
+import warnings
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -7,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from paste.urlmap import URLMap
 
-from freedom_middleware import Application, Mount
+from freedom_middleware import Application, Mount, explain
 from freedom_middleware.dispatch.table import MOUNTED
 from freedom_middleware.environ import native
 from freedom_middleware.errors import (
@@ -192,6 +194,28 @@ class TestEnviron:
 
         assert environ == before
 
+    @pytest.mark.parametrize("share", [False, True])
+    @pytest.mark.parametrize(
+        ("path_info", "script_name", "seen"),
+        [
+            ("/a", None, ("/a", "")),
+            ("/b", None, ("", "/b")),
+            ("x", None, ("", "x")),
+            (None, "", ("", "")),
+            (None, "/", ("", "")),
+            (None, "/outer", ("/outer", "")),
+            (None, None, ("", "")),
+        ],
+    )
+    def test_what_a_server_has_left_out_is_there(self, path_info, script_name, seen, share):
+        """PEP 3333 allows to leave out what is empty; the rule says what a child sees."""
+        child = Recorder()
+
+        dispatch(Mount(None, {"": child, "/a": child}, share=share), path_info, script_name)
+
+        [environ] = child.seen
+        assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == seen
+
     @pytest.mark.parametrize("path", ["/a", "/"])
     def test_back_hands_keys_to_the_caller(self, path):
         def logs_in(environ, start_response):
@@ -325,10 +349,10 @@ class TestConstruction:
         ("prefix", "says"),
         [
             ("shop", "mount prefix must start with '/', got 'shop'; write '/shop'"),
-            ("http://x/shop", "mount prefix must start with '/'"),
-            ("/shop?x=1", r"without '\?' and '#', got '/shop\?x=1'"),
-            ("/shop#top", "without"),
-            ("/a//b", r"must not hold an empty segment \('//'\), got '/a//b'; write '/a/b'"),
+            ("http://x/shop", "got 'http://x/shop'; write '/shop', and Hosts for hosts$"),
+            (" /shop", "got ' /shop'; write '/shop'$"),
+            ("^/shop", r"got '\^/shop'; write '/shop'$"),
+            ("*", r"got '\*'; what serves all other paths is the first argument$"),
             ("/\ud800", "UTF-8"),
         ],
     )
@@ -339,11 +363,44 @@ class TestConstruction:
         with pytest.raises(MountError, match=says):
             Mount(None, {}).mounts[prefix] = hello
 
-    def test_a_leading_double_slash_is_legal_and_warned_about(self):
-        with pytest.warns(MountWarning, match="'/c' was probably meant") as told:
-            Mount(None, {"//c": hello})
-
+    @pytest.mark.parametrize(
+        ("prefix", "why", "meant"),
+        [
+            ("//c", "begins with '//'", "/c"),
+            ("/a//b", "holds '//'", "/a/b"),
+            ("/shop?x=1", "holds '?'", "/shop"),
+            ("/shop#top", "holds '#'", "/shop"),
+            ("/?x", "holds '?'", "/"),
+            ("/caf%C3%A9", "holds '%C3'", "/café"),
+            ("/shop/*", "ends with '*'", "/shop"),
+        ],
+    )
+    def test_a_legal_prefix_that_hardly_matches_is_warned_about(self, prefix, why, meant):
+        match = f"mount prefix '{re.escape(prefix)}' {re.escape(why)}.*; {meant!r} was probably"
+        child = Recorder()
+        with pytest.warns(MountWarning, match=match) as told:
+            mount = Mount(None, {prefix: child})
         assert told[0].filename == __file__
+        with pytest.warns(MountWarning, match=match) as told:
+            mount.mounts[prefix] = child
+        assert told[0].filename == __file__
+
+        dispatch(mount, f"{native(prefix)}/x")
+
+        [environ] = child.seen
+        assert environ["SCRIPT_NAME"] == native(prefix)
+        assert environ["PATH_INFO"] == "/x"
+
+    def test_looking_into_the_table_warns_of_nothing(self):
+        with pytest.warns(MountWarning):
+            mount = Mount(None, {"//c": hello})
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert "//c" in mount.mounts
+            assert "/a?b" not in mount.mounts
+            assert explain(mount, "//c/x").next[0].script_name == "//c"
+            del mount.mounts["//c"]
 
     @pytest.mark.parametrize("prefix", [b"/shop", None, 7, ("/shop",)])
     def test_a_prefix_that_is_no_text_is_refused(self, prefix):
