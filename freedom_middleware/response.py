@@ -42,7 +42,7 @@ def hold(
     start_response: StartResponse,
     refuse: Refuse,
     recording: Any,
-    instead: Callable[[StartResponse, Any], Body],
+    others: Callable[[Any], Callable[[StartResponse], Body]],
     request: Any = None,
 ) -> Body | None:
     """Call *application*, and send its response on unless *refuse* will not have it.
@@ -72,10 +72,10 @@ def hold(
         refuse: Called with the status and the headers of a draft, and when they are known.
         recording: Is told to ``stop()`` once a response that is not refused has its status;
             or None.
-        instead: Called if a draft is taken back that the server has: by ``exc_info``, for a
-            status that *refuse* will not have.  It returns the body that takes the place
-            of this one.
-        request: What *instead* is called with, after a ``start_response``.
+        others: Called with *request* when a draft is passed on.  What it returns is called
+            with a ``start_response`` if that is taken back: by ``exc_info``, for a status
+            that *refuse* will not have.  The body that this returns takes the place.
+        request: Whatever *others* needs to know.
 
     Returns:
         The body for the server, which is to close it; None if the response was refused.
@@ -110,7 +110,7 @@ def hold(
                     else:
                         held.tell(status)
                         held.is_told = True
-                        return _drafted(body, held, environ, instead, request)
+                        return _drafted(body, held, environ, others(request))
                 if held.refused is None:
                     held.decide()
         except BaseException:
@@ -246,12 +246,11 @@ def _drafted(
     body: Body,
     held: _Held,
     environ: Environ,
-    instead: Callable[[StartResponse, Any], Body],
-    request: Any,
+    instead: Callable[[StartResponse], Body],
 ) -> HeldBody:
     """Return *body* as one that the server reads, and whose draft may be taken back."""
     bodies = [body]
-    parts = _parts(body, bodies, held, environ, instead, request)
+    parts = _parts(body, bodies, held, environ, instead)
     drafted: HeldBody = HeldBody.from_iterable(parts)  # type: ignore[assignment]  # typeshed
     drafted._bodies = bodies
     drafted._draft = held
@@ -264,8 +263,7 @@ def _parts(
     bodies: list[Body],
     held: _Held,
     environ: Environ,
-    instead: Callable[[StartResponse, Any], Body],
-    request: Any,
+    instead: Callable[[StartResponse], Body],
 ) -> Iterator[Iterable[bytes]]:
     """Yield the chunks up to the one at which the status is known, and then all others.
 
@@ -289,7 +287,7 @@ def _parts(
         _discard(_taken(bodies), environ)
         if held.is_closed:
             return
-        body = instead(restart, request)
+        body = instead(restart)
         bodies.append(body)
         if held.is_closed:  # meanwhile, by another thread
             close_body(_taken(bodies))
@@ -305,7 +303,7 @@ def _parts(
             raise AssertionError("start_response must be called before the first chunk")
         del body
     # A layer may keep the body in its environ, and what is left to be read needs neither.
-    del bodies, held, environ, request
+    del bodies, held, environ, instead
     if chunk:
         yield (chunk,)
     yield chunks

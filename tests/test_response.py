@@ -54,13 +54,14 @@ def server():
     return Server()
 
 
-def nobody(start_response, request):
+def nobody(start_response):
     raise AssertionError("nobody else is to be asked")
 
 
 def held(application, server, refuse=None, instead=nobody, **more):
     environ = make_environ(**more)
-    return hold(application, environ, server.start_response, refuse or Refuse(), None, instead)
+    start, others = server.start_response, lambda request: instead
+    return hold(application, environ, start, refuse or Refuse(), None, others)
 
 
 class TestStatus:
@@ -426,7 +427,14 @@ class TestErrors:
             raise ValueError("bad header")
 
         with pytest.raises(ValueError, match="bad header"):
-            hold(application, make_environ(), start_response, Refuse(), None, nobody)
+            hold(
+                application,
+                make_environ(),
+                start_response,
+                Refuse(),
+                None,
+                lambda request: nobody,
+            )
 
         assert body.closes == 1
 
@@ -457,7 +465,7 @@ class TestDraft:
 
     @staticmethod
     def instead(body, status="200 Instead"):
-        def ask(start_response, request):
+        def ask(start_response):
             start_response(status, PLAIN)
             return body
 
@@ -534,22 +542,24 @@ class TestDraft:
         assert server.statuses == ["200 OK", "200 Instead"]
         assert len(server.told) == 2
 
-    def test_the_other_is_asked_with_what_was_given(self, server):
-        asked = []
+    def test_who_else_there_is_is_asked_for_when_it_is_passed_on(self, server):
+        seen = []
 
-        def ask(start_response, request):
-            asked.append(request)
-            return self.instead([])(start_response, request)
+        def others(request):
+            seen.append((request, list(server.statuses)))
+            return self.instead([])
 
         application, start = self.changing("200 OK", "404 Not"), server.start_response
-        list(hold(application, make_environ(), start, Refuse(), None, ask, "request"))
+        body = hold(application, make_environ(), start, Refuse(), None, others, "request")
 
-        assert asked == ["request"]
+        assert seen == [("request", ["200 OK"])]
+        assert list(body) == []
+        assert len(seen) == 1
 
     def test_the_reason_is_given_once(self, server):
         """What the other does then is the server's affair, as ever."""
 
-        def ask(start_response, request):
+        def ask(start_response):
             start_response("200 One", PLAIN)
             start_response("200 Two", PLAIN)
             return []
@@ -559,7 +569,7 @@ class TestDraft:
         assert [entry[1] is None for entry in server.told] == [True, False, True]
 
     def test_the_other_may_have_a_reason_of_its_own(self, server):
-        def ask(start_response, request):
+        def ask(start_response):
             try:
                 raise LookupError("its own")
             except LookupError:
@@ -577,7 +587,7 @@ class TestDraft:
         body = held(
             self.changing("200 OK", "404 Not"),
             server,
-            instead=lambda start_response, request: other,
+            instead=lambda start_response: other,
         )
 
         assert next(body) == b""
@@ -587,7 +597,7 @@ class TestDraft:
         assert other.closes == 1
 
     def test_the_other_may_raise(self, server):
-        def ask(start_response, request):
+        def ask(start_response):
             raise LookupError("on purpose")
 
         application = self.changing("200 OK", "404 Not")
@@ -601,9 +611,9 @@ class TestDraft:
     def test_closed_by_another_thread_while_the_other_is_asked(self, server):
         other = SpyBody([b"x"])
 
-        def ask(start_response, request):
+        def ask(start_response):
             body.close()  # as a server does that sees its client go
-            return self.instead(other)(start_response, request)
+            return self.instead(other)(start_response)
 
         application = self.changing("200 OK", "404 Not")
         body = held(application, server, instead=ask)
@@ -624,7 +634,9 @@ class TestDraft:
     def test_a_recording_is_stopped_when_the_status_is_known(self, server, statuses):
         application, recording = self.changing(*statuses, chunks=[b"", b"x", b"y"]), Recording()
         start = server.start_response
-        body = hold(application, make_environ(), start, Refuse(), recording, nobody)
+        body = hold(
+            application, make_environ(), start, Refuse(), recording, lambda request: nobody
+        )
 
         assert (next(body), recording.stops) == (b"", 0)
         assert (next(body), recording.stops) == (b"x", 1)
@@ -637,7 +649,14 @@ class TestDraft:
         application = self.changing("200 OK")
 
         with pytest.raises(ValueError, match="bad header"):
-            hold(application, make_environ(), start_response, Refuse(), None, nobody)
+            hold(
+                application,
+                make_environ(),
+                start_response,
+                Refuse(),
+                None,
+                lambda request: nobody,
+            )
         assert application.body.closes == 1
 
 

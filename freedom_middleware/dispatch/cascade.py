@@ -12,7 +12,7 @@ from .table import MOUNTED, Series, adapt, as_dispatcher, check_passing, hand_ba
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Any
 
     from ..application import Application, Target
@@ -144,7 +144,7 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
                 if recording is not None:
                     recording.rewind(child)
                 body = hold(
-                    application, child, start_response, refuse, recording, ask_next, request
+                    application, child, start_response, refuse, recording, others, request
                 )
                 if body is not None:
                     break
@@ -179,12 +179,21 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
         finally:
             del body  # as in CloseGuard: a traceback may keep this frame
 
-    def ask_next(start_response: StartResponse, request: _Request) -> Body:
-        """Do so when an answer has been taken back that was passed on."""
-        _, given, _, recording, _, _ = request
-        if recording is not None and not recording.can_rewind():
-            return answer(given, start_response, "413 Content Too Large")
-        return ask(start_response, request)
+    def others(request: _Request) -> Callable[[StartResponse], Body]:
+        """Return what asks those who are left, if an answer that was passed on is taken back.
+
+        By then others may have changed the caller's environ, or put it back as it was.
+        """
+        environ, given, outermost, recording, left, last = request
+        if given is environ:
+            request = environ, given.copy(), outermost, recording, left, last
+
+        def ask_others(start_response: StartResponse) -> Body:
+            if recording is not None and not recording.can_rewind():
+                return answer(given, start_response, "413 Content Too Large")
+            return ask(start_response, request)
+
+        return ask_others
 
     def publish(children: list[Application]) -> None:
         nonlocal calls

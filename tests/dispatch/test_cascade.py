@@ -813,6 +813,36 @@ class TestTakenBack:
         assert seen == [before]
         assert environ["REMOTE_USER"] == "late"
 
+    @pytest.mark.parametrize("options", [{}, {"share": True}, {"marker": "X-Cascade"}])
+    def test_the_next_sees_nothing_of_what_happened_in_between(self, options):
+        """What the first hands back is not the next one's, nor what is put back outside."""
+        seen = []
+        marked = "404 Late", [*PLAIN, ("X-Cascade", "pass")]
+
+        def changing(environ, start_response):
+            start_response("200 OK", PLAIN)
+            environ["REMOTE_USER"] = environ[MOUNTED] = "early"
+
+            def chunks():
+                start_response(*marked, (LookupError, LookupError(), None))
+                yield b"x"
+
+            return chunks()
+
+        def looks(environ, start_response):
+            seen.append({**environ, "REMOTE_USER": environ.get("REMOTE_USER")})
+            return hello(environ, start_response)
+
+        environ = make_environ("/page")
+        cascade = Cascade([changing, looks, never], back=("REMOTE_USER",), **options)
+        body = cascade(environ, Server().start_response)
+        environ["PATH_INFO"] = "/put/back"
+
+        assert b"".join(body) == b"Hello, world!\n"
+        assert seen[0]["PATH_INFO"] == "/page"
+        assert seen[0]["REMOTE_USER"] is None
+        assert MOUNTED not in seen[0]
+
     @pytest.mark.parametrize("share", [True, False])
     def test_the_marker_is_not_sent(self, share):
         marked = answering(404, headers=[*PLAIN, ("X-Cascade", "pass")])
