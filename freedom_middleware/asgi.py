@@ -152,7 +152,10 @@ class _Bridge:
                     f"ASGI application's startup must succeed, got {error.__cause__!r} from"
                     f" {self._target!r}"
                 )
-            return None  # an exception is how the specification says: no lifespan here
+            # An exception is the specification's way to say: no lifespan here.
+            if error is not None and inbox.empty():
+                _log("startup of %r raised; it is served without", self._target, error=error)
+            return None
         message = answer.result()
         if message["type"] == "lifespan.startup.failed":
             lifespan.cancel()
@@ -166,6 +169,10 @@ class _Bridge:
             await asyncio.wait({lifespan})
             if not lifespan.cancelled() and lifespan.exception() is not None:
                 _log("shutdown of %r raised", self._target, error=lifespan.exception())
+            while not outbox.empty():
+                message = outbox.get_nowait()
+                if message["type"] == "lifespan.shutdown.failed":
+                    _log("shutdown of %r failed: %s", self._target, message.get("message"))
 
         return shut_down
 

@@ -391,6 +391,58 @@ class TestLifespan:
             with pytest.raises(ApplicationError, match=r"got SystemExit\('no database'\)"):
                 soon(exchange, adapted)
 
+    def test_a_startup_that_raises_is_told_of(self, caplog):
+        """The application is served all the same, as the specification wants it."""
+
+        async def application(scope, receive, send):
+            if scope["type"] == "lifespan":
+                await receive()
+                raise LookupError("on purpose")
+            await answer(send)
+
+        assert exchange(Application(application)).code == 200
+        assert "startup of" in caplog.text
+        assert "LookupError: on purpose" in caplog.text
+
+    def test_an_application_without_a_lifespan_is_not_told_of(self, caplog):
+        @http_only
+        async def application(scope, receive, send):
+            await answer(send)
+
+        exchange(Application(application))
+
+        assert caplog.text == ""
+
+    def test_a_shutdown_that_fails_is_told_of(self):
+        script = """if True:
+            import logging
+            from freedom_middleware import Application
+            from freedom_middleware.testing import exchange
+
+            async def application(scope, receive, send):
+                if scope["type"] == "lifespan":
+                    await receive()
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+                    await send({"type": "lifespan.shutdown.failed", "message": "disk full"})
+                    return
+                await send({"type": "http.response.start", "status": 200})
+                await send({"type": "http.response.body", "body": b"ok"})
+
+            logging.basicConfig()
+            exchange(Application(application), validate=False)
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+
+        assert re.search("shutdown of .* failed: disk full", done.stderr)
+
     def test_fastapi_has_its_state_and_shuts_down_at_exit(self):
         script = """if True:
             from contextlib import asynccontextmanager
