@@ -25,6 +25,7 @@ from wsgiref.handlers import BaseCGIHandler
 from .application import Application
 from .errors import ServeError
 from .serve import address_of, check_numbers, listen
+from .terminal import Terminal
 from .tree import draw
 
 if TYPE_CHECKING:
@@ -333,7 +334,7 @@ def serve_fastcgi(spec: str, *, host: str, port: int, unix: str | None, threads:
     """
     application = Application(spec)
     with FastCGIServer(application, host=host, port=port, unix=unix, threads=threads) as server:
-        print(draw(application))
+        print(draw(application, ascii=Terminal.of(sys.stdout).ascii))
         print(f"\nFastCGI at {server.address}  ({threads} threads; Ctrl-C stops)", flush=True)
         server.run()
     return 0
