@@ -126,6 +126,8 @@ def show(*, host: str, port: int | None, once: bool) -> int:
     logging.getLogger("freedom_middleware.leaks").addHandler(logging.NullHandler())
     logging.getLogger("freedom_middleware.leaks").propagate = False
     warnings.simplefilter("ignore", UnclosedBodyWarning)
+    # Where a thread of a server that has just begun is slow, waitress warns of a queue.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     client = elasticapm.Client(enabled=False, service_name="demo")
 
     from mysite.wsgi import application, unguarded
