@@ -295,6 +295,9 @@ def _connection(application: Application) -> Callable[[socket.socket], Any]:
 
 
 def _listen_unix(path: str) -> socket.socket:
+    if not path:
+        # Linux takes it for an abstract socket, which everybody on the machine may connect to.
+        raise ServeError("unix socket must be a path where nobody listens, got ''")
     listener = socket.socket(socket.AF_UNIX)
     try:
         _remove_stale(path)
