@@ -284,21 +284,11 @@ def _resolve(target: Target) -> tuple[str, WSGIApplication]:
 
 
 def _lazy(spec: str) -> Lazy:
-    from contextlib import suppress
-    from importlib import import_module
-
     from .lazy import Lazy
-    from .settings import noticing
-    from .specs import module_of
+    from .specs import import_of, module_of
 
-    module_name = module_of(spec)
-
-    def prepare() -> None:
-        # An import that fails, or that asks for another site, is reported by _resolve.
-        with suppress(Exception), noticing(spec):
-            import_module(module_name)
-
-    return Lazy(spec, prepare, lambda: _resolve(spec))
+    module_of(spec)  # a typo in the form is told at once
+    return Lazy(spec, lambda: import_of(spec), lambda: _resolve(spec))
 
 
 def made_at(depth: int = 2) -> str:

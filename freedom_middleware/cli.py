@@ -24,7 +24,13 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, 1 (findings) or 2 (usage)."""
+    """Run the command line and return its exit status: 0, 1 (findings) or 2 (usage).
+
+    What is stopped by a signal has the status that a shell gives it, but for what serves
+    until it is stopped.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     parser = _parser()
     options = _parse(parser, arguments)
     # An import string means the project that one stands in, as it does for python -m.
@@ -39,10 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who reads has seen enough, as head does; say nothing more when flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except _Terminated:
+        return 0 if _serves(options) else 128 + signal.SIGTERM
     except KeyboardInterrupt:
         print(file=sys.stderr)  # after the terminal's own ^C
-        return 0
+        return 0 if _serves(options) else 128 + signal.SIGINT
     return status
+
+
+def _serves(options: argparse.Namespace) -> bool:
+    """Say whether a command does nothing but serve, and so is done when it is stopped."""
+    return options.run is _serve or (options.run is _demo and not options.once)
 
 
 def _parse(
@@ -430,10 +443,7 @@ def _print(
     if options.json:
         print(json.dumps(to_dict(), indent=2))
         return
-    terminal = Terminal.of(sys.stdout)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    print(to_text(terminal))
+    print(to_text(Terminal.of(sys.stdout)))
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -442,5 +452,9 @@ def _demo(options: argparse.Namespace) -> int:
     return show(host=options.host, port=options.port, once=options.once)
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as Ctrl-C: a SystemExit would be taken for that of a module being loaded."""
+
+
 def _stop(_signal: int, _frame: object) -> NoReturn:
-    raise SystemExit(0)
+    raise _Terminated

@@ -25,6 +25,7 @@ from wsgiref.handlers import BaseCGIHandler
 from .application import Application
 from .errors import ServeError
 from .serve import address_of, check_numbers, listen
+from .terminal import Terminal
 from .tree import draw
 
 if TYPE_CHECKING:
@@ -294,6 +295,9 @@ def _connection(application: Application) -> Callable[[socket.socket], Any]:
 
 
 def _listen_unix(path: str) -> socket.socket:
+    if not path:
+        # Linux takes it for an abstract socket, which everybody on the machine may connect to.
+        raise ServeError("unix socket must be a path where nobody listens, got ''")
     listener = socket.socket(socket.AF_UNIX)
     try:
         _remove_stale(path)
@@ -333,7 +337,7 @@ def serve_fastcgi(spec: str, *, host: str, port: int, unix: str | None, threads:
     """
     application = Application(spec)
     with FastCGIServer(application, host=host, port=port, unix=unix, threads=threads) as server:
-        print(draw(application))
+        print(draw(application, ascii=Terminal.of(sys.stdout).ascii))
         print(f"\nFastCGI at {server.address}  ({threads} threads; Ctrl-C stops)", flush=True)
         server.run()
     return 0

@@ -84,20 +84,31 @@ class Lazy:
                 another thread that does not end.
             Exception: What loading raises.
         """
+        wsgi = self._load(insist=True)
+        assert wsgi is not None  # or an exception has left
+        return wsgi
+
+    def _load(self, *, insist: bool) -> WSGIApplication | None:
+        """Load, if nobody has; None where that failed while it waited, unless to *insist*."""
         if self.wsgi_adapts is None:
             self._prepare()
             lock = self._lock
-            if not lock.acquire(timeout=LOCK_SECONDS):
+            waited = not lock.acquire(blocking=False)
+            if waited and not lock.acquire(timeout=LOCK_SECONDS):
                 raise ApplicationError(
                     f"application must load within {LOCK_SECONDS:g} s, got {self._name!r},"
                     " which another thread has been loading for as long"
                 )
             try:
-                if self.wsgi_adapts is None:
+                # Who waited while it failed would try again, one after the other.
+                if self.wsgi_adapts is None and (insist or not (waited and self._is_waiting())):
                     self._load_once()
+            except BaseException:
+                if not insist:
+                    self._failed_at = monotonic()  # while those who wait are still waiting
+                raise
             finally:
                 lock.release()
-        assert self.wsgi_adapts is not None  # or an exception has left
         return self.wsgi_adapts
 
     def _load_once(self) -> None:
@@ -117,7 +128,7 @@ class Lazy:
         if self._is_waiting():
             return None
         try:
-            return self.load()
+            return self._load(insist=False)
         except BaseException:
             self._failed_at = monotonic()
             raise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .application import Application
 from .errors import OptionError, ServeError
+from .terminal import Terminal
 from .tree import draw
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def serve(spec: str, *, host: str, port: int, threads: int) -> int:
     """
     application = Application(spec)
     with Server(application, host=host, port=port, threads=threads) as server:
-        print(draw(application))
+        print(draw(application, ascii=Terminal.of(sys.stdout).ascii))
         print(f"\n{server.address}/  ({threads} threads; Ctrl-C stops)", flush=True)
         server.run()
     return 0

@@ -195,6 +195,11 @@ def _compare(name: str, spec: str | None) -> None:
         if asked_twice or _site(other) != _site(name):
             got = repr(name) if spec is None else f"{spec!r}, which asks for {name!r},"
             source = "" if other_spec is None else f", which {other_spec!r} asked for"
+            if _site(other) == _site(name):
+                raise SettingsConflict(
+                    f"a process must load its settings once, got {got} after {other!r}. Ask for"
+                    f" one of them, and let {VARIABLE} name the other where that is meant"
+                )
             raise SettingsConflict(
                 f"a process must hold one Freedom site, got {got} after {other!r}{source}."
                 f" {_CURE}"
@@ -276,6 +281,7 @@ def _notice(spec: str, asked: str | None, before: str | None, loaded: str | None
             raise SettingsConflict(
                 _conflict(f"{spec!r}, which asks for {asked!r},", asked, loaded)
             )
+        _compare(asked, spec)  # the environment may have had its way against a first one
     elif asked != before:
         with _changing:
             _compare(asked, spec)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Arguments = tuple[list[Any], dict[str, Any]]
 
-__all__ = ["load", "module_of", "raised"]
+__all__ = ["import_of", "load", "module_of", "raised"]
 
 _FORMS = (
     "'pkg.mod', 'pkg.mod:attribute', 'pkg.mod:factory()' or 'pkg.mod:factory(\"x\", key=1)'"
@@ -48,6 +48,16 @@ def load(spec: str) -> Any:
                     message = _no_attribute(spec, module_name, found, names[: index + 1])
                     raise ApplicationError(message) from error
         return found if arguments is None else _call(spec, found, arguments)
+
+
+def import_of(spec: str) -> Any:
+    """Import the module that an import string names, and return it.
+
+    Raises:
+        ApplicationError: As :func:`load`.
+    """
+    with noticing(spec):
+        return _import(spec, module_of(spec))
 
 
 def module_of(spec: str) -> str:

@@ -158,10 +158,16 @@ def _signature(call: Any) -> inspect.Signature | None:
 
 def is_async(call: Any) -> bool:
     """Say whether what *call* returns has to be awaited, as far as can be seen."""
+    return _says_async(call) or _says_async(_method(call))  # an instance may be marked itself
+
+
+def _says_async(call: Any) -> bool:
     import inspect
 
-    call = _method(call)
-    return inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
+    try:
+        return inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call)
+    except TypeError:
+        return False  # Mock(spec=function) has the class of a function, and not its code
 
 
 def _method(call: Any) -> Any:

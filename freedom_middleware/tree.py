@@ -306,8 +306,12 @@ def walk(application: WSGIApplication) -> Iterator[Node]:
         yield Node(depth, label, name_of(child), child, *describe(child, around=around))
 
 
-def draw(application: WSGIApplication) -> str:
+def draw(application: WSGIApplication, *, ascii: bool = False) -> str:
     """Return the tree as text, one line per application, for a terminal.
+
+    Args:
+        application: What stands at the top.
+        ascii: Whether its branches must be drawn in ASCII.
 
     >>> from freedom_middleware import CloseGuard, Mount
     >>> from freedom_middleware.testing import hello
@@ -323,7 +327,7 @@ def draw(application: WSGIApplication) -> str:
     ]
     return "\n".join(
         f"{before}{printable(node.name)}"
-        for before, node in zip(branches(nodes), nodes, strict=True)
+        for before, node in zip(branches(nodes, ascii=ascii), nodes, strict=True)
     )
 
 

@@ -1,7 +1,9 @@
 """ASGI applications over WSGI: real ones, and small ones for what is hard to provoke."""
 
+import asyncio
 import io
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -39,6 +41,28 @@ def http_only(serve):
     return application
 
 
+def soon(function, *arguments, **keywords):
+    """Call *function* on a thread of its own, which fails the test if it hangs."""
+    got = []
+
+    def run():
+        try:
+            got.append(function(*arguments, **keywords))
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            got.append(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    until(lambda: got)
+    if isinstance(got[0], BaseException):
+        raise got[0]
+    return got[0]
+
+
+START = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"a/b")]}
+PART = {"type": "http.response.body", "body": b"x", "more_body": True}
+LAST = {"type": "http.response.body", "body": b"x"}
+
+
 class TestRequest:
     def fastapi(self):
         application = FastAPI()
@@ -74,6 +98,36 @@ class TestRequest:
         found = exchange(Application(self.fastapi()), environ=environ, validate=False)
 
         assert b'"size":200000' in found.body
+
+    def test_a_client_that_leaves_in_the_middle_of_an_upload_disconnects(self):
+        """Or an application that reads to the end would read for ever."""
+        seen = []
+
+        @http_only
+        async def application(scope, receive, send):
+            while (message := await receive()).get("more_body"):
+                seen.append(message["body"])
+            seen.append(message["type"])
+            await answer(send)
+
+        environ = make_environ(method="POST") | {"CONTENT_LENGTH": "100"}
+        environ["wsgi.input"] = io.BytesIO(b"half")
+
+        soon(exchange, Application(application), environ=environ, validate=False)
+
+        assert seen == [b"half", "http.disconnect"]
+
+    def test_who_receives_after_the_answer_is_told_that_it_is_over(self):
+        seen = []
+
+        @http_only
+        async def application(scope, receive, send):
+            await answer(send)
+            seen.append(await receive())
+
+        soon(exchange, Application(application))
+
+        assert seen == [{"type": "http.disconnect"}]
 
     @pytest.mark.parametrize(
         ("environ", "status"),
@@ -171,6 +225,84 @@ class TestResponse:
         assert "GET '/x' raised in" in caplog.text
         assert "LookupError: on purpose" in caplog.text
 
+    @pytest.mark.parametrize(
+        ("messages", "error", "told"),
+        [
+            ([], None, "must end its response, and returned before the start"),
+            ([START], None, "must end its response, and returned after the start"),
+            ([START, START], None, "got 'http.response.start' after the start"),
+            ([LAST], None, "got 'http.response.body' before the start"),
+            ([{"type": "http.response.push"}], None, "got 'http.response.push'"),
+            ([START], LookupError("on purpose"), "on purpose"),
+            ([], asyncio.CancelledError(), "cancelled itself before the start"),
+            ([], SystemExit(3), r"must not end the process, got SystemExit\(3\)"),
+        ],
+    )
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_no_answer_is_a_500(self, method, messages, error, told, caplog):
+        @http_only
+        async def application(scope, receive, send):
+            for message in messages:
+                await send(dict(message))
+            if error is not None:
+                raise error
+
+        adapted = Application(application)
+        answers = [soon(exchange, adapted, method=method) for _ in range(2)]
+
+        assert [answer.code for answer in answers] == [500, 500]
+        assert (answers[0].body == b"") is (method == "HEAD")
+        assert re.search(told, caplog.text)
+
+    @pytest.mark.parametrize(
+        ("error", "raised"),
+        [
+            (None, "returned after the start"),
+            (LookupError("on purpose"), "on purpose"),
+            (asyncio.CancelledError(), "cancelled itself after the start"),
+        ],
+    )
+    def test_half_an_answer_never_looks_like_a_whole_one(self, error, raised):
+        """One in fifteen did: a2wsgi looked whether the application had ended."""
+
+        @http_only
+        async def application(scope, receive, send):
+            await send(dict(START))
+            await send(dict(PART))
+            if error is not None:
+                raise error
+
+        adapted = Application(application)
+
+        for _ in range(50):
+            with pytest.raises(Exception, match=raised):
+                soon(exchange, adapted)
+
+    def test_what_is_sent_after_the_last_chunk_is_an_error_of_the_sender(self, caplog):
+        @http_only
+        async def application(scope, receive, send):
+            await answer(send)
+            await send(LAST)
+
+        assert soon(exchange, Application(application)).body == b"ok"
+        assert "got 'http.response.body' after the last" in caplog.text
+
+    def test_a_task_that_exits_does_not_stop_the_others(self, caplog):
+        @http_only
+        async def application(scope, receive, send):
+            async def leave():
+                sys.exit(3)
+
+            task = asyncio.create_task(leave())
+            await asyncio.wait([task])
+            await answer(send, repr(task.exception()).encode())
+
+        adapted = Application(application)
+
+        assert soon(exchange, adapted).body == b"SystemExit(3)"
+        assert soon(exchange, adapted).body == b"SystemExit(3)"
+        assert "which ends it alone" in caplog.text
+
 
 class Lifespan:
     """An application that tells what happens to it."""
@@ -248,6 +380,68 @@ class TestLifespan:
 
         application.startup = "complete"
         assert exchange(adapted).code == 200
+
+    def test_a_startup_that_exits_is_refused(self):
+        async def application(scope, receive, send):
+            sys.exit("no database")
+
+        adapted = Application(application)
+
+        for _ in range(2):
+            with pytest.raises(ApplicationError, match=r"got SystemExit\('no database'\)"):
+                soon(exchange, adapted)
+
+    def test_a_startup_that_raises_is_told_of(self, caplog):
+        """The application is served all the same, as the specification wants it."""
+
+        async def application(scope, receive, send):
+            if scope["type"] == "lifespan":
+                await receive()
+                raise LookupError("on purpose")
+            await answer(send)
+
+        assert exchange(Application(application)).code == 200
+        assert "startup of" in caplog.text
+        assert "LookupError: on purpose" in caplog.text
+
+    def test_an_application_without_a_lifespan_is_not_told_of(self, caplog):
+        @http_only
+        async def application(scope, receive, send):
+            await answer(send)
+
+        exchange(Application(application))
+
+        assert caplog.text == ""
+
+    def test_a_shutdown_that_fails_is_told_of(self):
+        script = """if True:
+            import logging
+            from freedom_middleware import Application
+            from freedom_middleware.testing import exchange
+
+            async def application(scope, receive, send):
+                if scope["type"] == "lifespan":
+                    await receive()
+                    await send({"type": "lifespan.startup.complete"})
+                    await receive()
+                    await send({"type": "lifespan.shutdown.failed", "message": "disk full"})
+                    return
+                await send({"type": "http.response.start", "status": 200})
+                await send({"type": "http.response.body", "body": b"ok"})
+
+            logging.basicConfig()
+            exchange(Application(application), validate=False)
+        """
+
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+
+        assert re.search("shutdown of .* failed: disk full", done.stderr)
 
     def test_fastapi_has_its_state_and_shuts_down_at_exit(self):
         script = """if True:

@@ -146,6 +146,28 @@ class TestServe:
             assert process.wait(30) == 0
             assert "Traceback" not in process.stderr.read()
 
+    def test_it_serves_where_the_terminal_knows_ascii_alone(self, project, monkeypatch):
+        monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+        (project / "foreign.py").write_text(
+            "from freedom_middleware import Mount\nfrom site_of_mine import hello\n"
+            "application = Mount(None, {'/café': hello})\n",
+            "utf-8",
+        )
+
+        with serving("foreign") as (_, printed, _):
+            assert "\n`- Mount\n" in printed
+            assert "|- /caf\\xe9  hello\n" in printed
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_it_ends_in_peace_while_it_loads(self, project, number):
+        process = loading(project, "serve", "slow", "--port", "0")
+        process.send_signal(number)
+
+        _, errors = process.communicate(timeout=30)
+
+        assert process.returncode == 0
+        assert errors.strip() == ""
+
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
@@ -227,7 +249,43 @@ class TestServe:
         assert done.stderr.count("\n") == 1
 
 
+def loading(project, *arguments):
+    """Start a command, and return when it is in the middle of loading ``slow``."""
+    (project / "slow.py").write_text(
+        "import pathlib, time\npathlib.Path('loading').touch()\ntime.sleep(60)\n"
+    )
+    process = start(*arguments)
+    wait_for((project / "loading").exists)
+    return process
+
+
 class TestCommand:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    @pytest.mark.parametrize("command", ["check", "routes"])
+    def test_what_is_stopped_has_not_found_that_all_is_well(self, project, command, number):
+        """CI may end a check that takes too long, and 'check && deploy' go on."""
+        process = loading(project, command, "slow")
+        process.send_signal(number)
+
+        _, errors = process.communicate(timeout=30)
+
+        assert process.returncode == 128 + number
+        assert errors.strip() == ""
+
+    def test_a_change_is_shown_where_the_terminal_knows_ascii_alone(self, project, monkeypatch):
+        monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+        (project / "wsgi.py").write_text(
+            "from django.core.wsgi import get_wsgi_application\n"
+            "application = get_wsgi_application()  # café\n",
+            "utf-8",
+        )
+
+        done = run("adopt")
+
+        assert done.returncode == 1
+        assert "+application = CloseGuard(Mount(" in done.stdout
+        assert done.stderr == "Nothing was changed: --yes changes it.\n"
+
     def test_who_stops_reading_is_told_nothing(self):
         process = start("demo", "--once")
         process.stdout.close()

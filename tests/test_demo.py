@@ -44,6 +44,28 @@ def test_once_fails_when_the_guard_does_not_repair(monkeypatch):
     assert "not the expected figures" in done.stdout
 
 
+def test_a_slow_machine_adds_no_line_to_the_show():
+    script = """if True:
+        import sys
+        from waitress.task import ThreadedTaskDispatcher
+
+        def add_task(self, task, add=ThreadedTaskDispatcher.add_task):
+            self.queue_logger.warning("Task queue depth is %d", 1)
+            add(self, task)
+
+        ThreadedTaskDispatcher.add_task = add_task
+        from freedom_middleware.cli import main
+
+        sys.exit(main(["demo", "--once"]))
+    """
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stderr == ""
+
+
 def test_without_once_it_keeps_serving():
     process = subprocess.Popen(
         [*DEMO, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

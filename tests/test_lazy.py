@@ -196,6 +196,51 @@ class TestFailure:
         assert len(caplog.records) == 2
         assert "NameError" in caplog.text
 
+    def test_a_module_that_exits_is_a_503_as_any_other(self, module, caplog):
+        """A SystemExit would leave through the server, and end its worker."""
+        application = Application(module("lazy_exits", "raise SystemExit(3)\n"), lazy=True)
+
+        assert exchange(application).code == 503
+        assert "got SystemExit: 3" in caplog.text
+
+    def test_a_module_that_fails_is_imported_once(self, module, capsys):
+        spec = module("lazy_prints", "print('imported')\n1 / 0\n")
+
+        exchange(Application(spec, lazy=True))
+
+        assert capsys.readouterr().out == "imported\n"
+
+    def test_who_waited_while_it_failed_does_not_try_again(self, module, caplog):
+        """A factory that needs its minute to fail would be called by one after the other."""
+        module(
+            "lazy_slow",
+            "import threading\n"
+            "calls, inside, leave = [], threading.Event(), threading.Event()\n"
+            "def make():\n"
+            "    calls.append(1)\n"
+            "    inside.set()\n"
+            "    leave.wait(10)\n"
+            "    raise LookupError('on purpose')\n",
+        )
+        application = Application("lazy_slow:make()", lazy=True)
+        codes = []
+        threads = [
+            threading.Thread(target=lambda: codes.append(exchange(application).code))
+            for _ in range(5)
+        ]
+        import lazy_slow
+
+        threads[0].start()
+        lazy_slow.inside.wait(10)
+        for thread in threads[1:]:
+            thread.start()
+        lazy_slow.leave.set()
+        for thread in threads:
+            thread.join()
+
+        assert codes == [503] * 5
+        assert len(lazy_slow.calls) == 1
+
     def test_what_is_no_application_is_told_by_load(self, module):
         module("lazy_number", "application = 42\n")
 

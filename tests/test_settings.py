@@ -263,7 +263,11 @@ class TestTwoNames:
     def test_they_conflict_when_they_are_of_one_site(self, run):
         told = run("site('one.settings'); site('one.settings_dev')")
 
-        assert "got 'one.settings_dev' after 'one.settings'." in told.error
+        assert told.error == (
+            "SettingsConflict: a process must load its settings once, got 'one.settings_dev'"
+            " after 'one.settings'. Ask for one of them, and let DJANGO_SETTINGS_MODULE name"
+            " the other where that is meant"
+        )
 
     def test_they_conflict_though_the_environment_had_chosen_the_second(self, run):
         """Both would get the same site, and nobody would know."""
@@ -520,6 +524,15 @@ class TestImportString:
 
         assert told.printed[0].startswith("SettingsConflict: ")
         assert told.printed[1] == told.printed[0]
+
+    @pytest.mark.parametrize("spec", ["two.wsgi", "two.assigns", "two.composed"])
+    def test_another_sites_is_refused_though_the_environment_had_chosen_it(self, run, spec):
+        """Both would get the same site, as with two names that are asked of us."""
+        told = run(f"site('one.settings'); Application({spec!r})", variable="two.settings")
+
+        assert "SettingsConflict: a process must hold one Freedom site" in (told.error or "")
+        assert "'two.settings'" in told.error
+        assert "after 'one.settings'" in told.error
 
     def test_another_sites_that_asks_through_us_is_refused(self, run):
         told = run("site('one.settings'); Application('two.composed')")

@@ -7,7 +7,7 @@ import sys
 import threading
 import types
 import warnings
-from unittest.mock import MagicMock, Mock, create_autospec
+from unittest.mock import AsyncMock, MagicMock, Mock, create_autospec
 
 import pytest
 from hypothesis import example, given
@@ -743,6 +743,7 @@ WSGI = {
     "function that says it wraps itself": itself,
     "Mock": Mock,
     "MagicMock": MagicMock,
+    "Mock of a function": lambda: Mock(spec=hello),
     "autospec": lambda: create_autospec(hello),
     "Django": django_wsgi,
     "Flask": flask,
@@ -782,6 +783,8 @@ ASGI = {
         forwarding(configured_async), 1
     ),
     "partial of an instance": lambda: functools.partial(AsyncInstance()),
+    "Mock of a function": lambda: Mock(spec=asgi),
+    "AsyncMock": AsyncMock,
     "autospec": lambda: create_autospec(asgi),
     "Django": django_asgi,
     "FastAPI": fastapi,

@@ -15,6 +15,7 @@ from urllib.request import urlopen
 
 from ..errors import ApplicationError, UnclosedBodyWarning
 from ..serve import Server
+from ..terminal import Terminal
 from ..tree import draw
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ def show(*, host: str, port: int | None, once: bool) -> int:
     logging.getLogger("freedom_middleware.leaks").addHandler(logging.NullHandler())
     logging.getLogger("freedom_middleware.leaks").propagate = False
     warnings.simplefilter("ignore", UnclosedBodyWarning)
+    # Where a thread of a server that has just begun is slow, waitress warns of a queue.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     client = elasticapm.Client(enabled=False, service_name="demo")
 
     from mysite.wsgi import application, unguarded
@@ -138,7 +141,7 @@ def show(*, host: str, port: int | None, once: bool) -> int:
     with Server(guarded, host=host, port=chosen) as server:
         print(f"mysite/wsgi.py makes one application of a site (Django {django.__version__})")
         print(f"on SQLite, a shop (Flask {version('flask')}) and an ASGI API:\n")
-        print(_indented(draw(application)))
+        print(_indented(draw(application, ascii=Terminal.of(sys.stdout).ascii)))
         print(
             f"\nAround it stands ElasticAPM (elastic-apm {version('elastic-apm')}), a real"
             " middleware, which\nnever calls close(). Every request below went over HTTP"

@@ -79,7 +79,10 @@ def adopt(path: str | os.PathLike[str]) -> Change:
         encoding = encoding_of(old)
         new = composed(old.decode(encoding)).encode(encoding)
     except (SyntaxError, ValueError) as error:
-        raise EditError(f"wsgi.py must be Python, got {str(path)!r}: {error}") from error
+        reason = str(error)
+        if isinstance(error, SyntaxError) and error.lineno:
+            reason = f"{error.msg} in line {error.lineno}"
+        raise EditError(f"wsgi.py must be Python, got {str(path)!r}: {reason}") from error
     except _Refusal as refusal:
         raise EditError(
             f"wsgi.py must be one that can be understood, got {str(path)!r}:"

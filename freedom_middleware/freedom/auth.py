@@ -7,11 +7,12 @@ framework up; this module does so when the first user asks.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
-from ..settings import VARIABLE, framework
+from ..settings import VARIABLE, framework, is_missing, loaded_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,17 +69,24 @@ def set_up() -> str:
     """Set the framework up, if nobody has, and return the name of its package.
 
     Raises:
-        SettingsError: No settings are named, or the framework cannot be imported.
+        SettingsError: No settings are named, or those, or the framework, cannot be imported.
     """
     package = framework()
     if not import_module(f"{package}.apps").apps.ready:
-        unset = import_module(f"{package}.core.exceptions").ImproperlyConfigured
+        wanted = os.environ.get(VARIABLE)
+        if not wanted and loaded_settings(package) is None:
+            raise SettingsError(
+                f"the site must say which settings are its own, got none. Set {VARIABLE} first,"
+                " or make the site by Application.from_settings"
+            )
         try:
             import_module(package).setup(set_prefix=False)
-        except unset as error:
+        except ModuleNotFoundError as error:
+            if not (wanted and is_missing(error, wanted)):
+                raise
             raise SettingsError(
-                f"the site must say which settings are its own, got {error}. Set {VARIABLE}"
-                " first, or make the site by Application.from_settings"
+                f"settings module must be importable, got {wanted!r}, which {VARIABLE} names:"
+                f" {error}. Is the folder that holds manage.py on sys.path?"
             ) from error
     return package
 

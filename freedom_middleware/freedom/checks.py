@@ -7,7 +7,9 @@ They run in ``manage.py check`` and ``runserver`` of a project that has
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from os.path import isfile
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -175,16 +177,31 @@ def _of_project(settings: Any) -> Iterator[Problem]:
     yield from of_settings(served, settings)
 
 
-def _load(named: str) -> WSGIApplication | Problem:
+def _load(named: Any) -> WSGIApplication | Problem:
     """Return what WSGI_APPLICATION names, as runserver would load it."""
-    module, _, attribute = named.rpartition(".")
+    module, _, attribute = named.rpartition(".") if isinstance(named, str) else ("", "", "")
+    if not module or ":" in named:
+        return _unloaded(named, "it must be text with a dot before the attribute")
     try:
         return Application(f"{module}:{attribute}").wsgi
     except FreedomError as error:
         _watch(error)
-        return _problem(
-            6, f"WSGI_APPLICATION = {named!r} cannot be loaded: {error}.", "Mend what it names."
-        )
+        if _is_module(named):
+            return _unloaded(named, "it is the name of a module, without an attribute")
+        return _unloaded(named, str(error), "Mend what it names.")
+
+
+def _unloaded(
+    named: object, why: str, hint: str = "Write it like 'mysite.wsgi.application'."
+) -> Problem:
+    end = "" if why.endswith(("?", ".")) else "."
+    return _problem(6, f"WSGI_APPLICATION = {named!r} cannot be loaded: {why}{end}", hint)
+
+
+def _is_module(dotted: str) -> bool:
+    """Say whether there is a module of that name, in a package that is imported."""
+    package = sys.modules.get(dotted.rpartition(".")[0])
+    return hasattr(package, "__path__") and find_spec(dotted) is not None
 
 
 def _watch(error: BaseException | None) -> None:

@@ -103,6 +103,11 @@ class UserGuard:
                 "UserGuard's trust_remote_user must be True or False, got"
                 f" {trust_remote_user!r}"
             )
+        if not isinstance(login_url, str | None):
+            raise OptionError(
+                "UserGuard's login_url must be a path, the name of a view, or None, got"
+                f" {login_url!r}"
+            )
         self._application = Application(application)
         self._site = _Site(set_up())
         self._allow, self._realm, self._trust = allow, realm, trust_remote_user

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from contextlib import redirect_stdout
-from io import TextIOWrapper
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
@@ -128,8 +127,6 @@ def run(application: WSGIApplication, asked: Asked) -> int:
         print(_formatted(result, asked))
         return status
     terminal = Terminal.of(sys.stdout)
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
     text = _text(result, asked, terminal)
     print((text.removesuffix(" Exit 1.") if asked.fix else text) + result.also.text(terminal))
     if asked.output is not None:

@@ -204,7 +204,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("source", "says"),
         [
-            (b"application application\n", "invalid syntax"),
+            (b"a = 1\napplication application\n", "invalid syntax in line 2$"),
             (b"a = '\0'\n", "null bytes"),
             (b"# gr\xf6\xdfe\n", "invalid or missing encoding"),
             (b"# coding: klingon\n", "unknown encoding"),

@@ -100,8 +100,47 @@ def test_without_settings_they_say_what_to_set(run_in, tmp_path):
     )
 
     last = done.stderr.strip().rpartition("\n")[2]
-    assert "SettingsError: the site must say which settings are its own, got" in last
+    assert "SettingsError: the site must say which settings are its own, got none. Set" in last
     assert "Set DJANGO_SETTINGS_MODULE first" in last
+
+
+def test_settings_that_are_missing_are_named_with_their_source(run_in, tmp_path):
+    done = run_in(
+        tmp_path,
+        "-c",
+        "from freedom_middleware.freedom.auth import check_password as c; c({}, 'a', 'b')",
+        DJANGO_SETTINGS_MODULE="mysite.setings",
+    )
+
+    last = done.stderr.strip().rpartition("\n")[2]
+    assert (
+        "SettingsError: settings module must be importable, got 'mysite.setings', which" in last
+    )
+    assert "DJANGO_SETTINGS_MODULE names: No module named 'mysite'" in last
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        (
+            "INSTALLED_APPS = ['django.contrib.auth'] * 2",
+            "ImproperlyConfigured: Application labels",
+        ),
+        ("import not_there", "ModuleNotFoundError: No module named 'not_there'"),
+    ],
+)
+def test_settings_that_fail_tell_why_themselves(run_in, tmp_path, line, error):
+    """They are named, so to name them is no cure."""
+    (tmp_path / "failing.py").write_text(f"SECRET_KEY = 'x'\n{line}\n")
+
+    done = run_in(
+        tmp_path,
+        "-c",
+        "from freedom_middleware.freedom.auth import check_password as c; c({}, 'a', 'b')",
+        DJANGO_SETTINGS_MODULE="failing",
+    )
+
+    assert error in done.stderr.strip().rpartition("\n")[2]
 
 
 def test_they_know_the_letters_of_every_alphabet(ask):

@@ -247,7 +247,7 @@ class TestOfTheApplication:
             ("mysite.broken.application", "No module named 'no_such_module'"),
             ("mysite.ends.application", "SystemExit: 3"),
             ("mysite.wsgi.no_such", "no 'no_such'"),
-            ("nowhere", "import string"),
+            ("no_where.application", "No module named 'no_where'"),
         ],
     )
     def test_one_that_cannot_be_loaded_is_told_and_ends_nothing(self, check, name, why):
@@ -256,6 +256,26 @@ class TestOfTheApplication:
         assert told[0] == "W006"
         assert told[1].startswith(f"WSGI_APPLICATION = {name!r} cannot be loaded: ")
         assert why in told[1]
+        assert check("--deploy", WSGI_APPLICATION=name) == [told]
+
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("mysite.wsgi", "it is the name of a module, without an attribute"),
+            ("mysite.wsgi:application", "it must be text with a dot before the attribute"),
+            ("application", "it must be text with a dot before the attribute"),
+            (5, "it must be text with a dot before the attribute"),
+        ],
+    )
+    def test_one_that_is_written_otherwise_is_told_how_it_is_written(self, check, name, why):
+        """A server takes the first two, under which people know their application."""
+        told = warning(
+            "W006",
+            f"WSGI_APPLICATION = {name!r} cannot be loaded: {why}.",
+            "Write it like 'mysite.wsgi.application'.",
+        )
+
+        assert check(WSGI_APPLICATION=name) == [told]
         assert check("--deploy", WSGI_APPLICATION=name) == [told]
 
     def test_a_layer_that_loses_close_is_found_for_a_deployment_only(self, check):

@@ -552,6 +552,7 @@ class TestConstruction:
             ("realm='größe'", "realm must be printable ASCII"),
             ("realm=1", "realm must be printable ASCII"),
             ("trust_remote_user='no'", "trust_remote_user must be True or False, got 'no'"),
+            ("login_url=True", "login_url must be a path, the name of a view, or None"),
             ("login_url='no_such_view'", "login_url must be the path of the login page"),
         ],
     )

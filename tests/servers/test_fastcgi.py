@@ -267,6 +267,12 @@ class TestMistakes:
 
         return told
 
+    def test_no_path_is_no_abstract_socket(self, told):
+        """As from a shell, where a variable is not set."""
+        assert told("--protocol=fastcgi", "--unix=") == (
+            "freedom-middleware: unix socket must be a path where nobody listens, got ''\n"
+        )
+
     def test_somebody_listens_there(self, told, tmp_path):
         path = str(tmp_path / "mysite.sock")
         with socket.socket(socket.AF_UNIX) as taken:
