@@ -17,7 +17,7 @@ from .settings import VARIABLE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Found", "file_of", "find", "find_spec", "parse", "statements"]
+__all__ = ["Found", "file_of", "find", "find_spec", "parse", "settings_of", "statements"]
 
 MODULES = ("wsgi.py", "application.py", "app.py", "main.py")
 """Files that hold an application where no manage.py says which."""
@@ -73,7 +73,7 @@ def find(folder: Path, environ: Mapping[str, str] | None = None) -> Found:
     """
     environ = os.environ if environ is None else environ
     manage = parse(folder / "manage.py")
-    named = _settings_of(manage) if manage else ""
+    named = settings_of(manage) if manage else ""
     for settings in dict.fromkeys((environ.get(VARIABLE, ""), named)):
         found = _of_settings(folder, settings) if settings else None
         if found:
@@ -121,7 +121,7 @@ def _nothing(folder: Path) -> str:
 # -- a project of the framework --
 
 
-def _settings_of(manage: ast.Module) -> str:
+def settings_of(manage: ast.Module) -> str:
     """Return the settings module that *manage* puts into the environment."""
     for node in ast.walk(manage):
         match node:

@@ -282,10 +282,35 @@ def _notice(spec: str, asked: str | None, before: str | None, loaded: str | None
                 _conflict(f"{spec!r}, which asks for {asked!r},", asked, loaded)
             )
         _compare(asked, spec)  # the environment may have had its way against a first one
-    elif asked != before:
-        with _changing:
-            _compare(asked, spec)
-            _requested.setdefault(asked, spec)
+        return
+    if asked == before:
+        asked = _hidden(spec) if _loaded_by_any() is not None else ""
+        if not asked or _site(asked) == _site(before):
+            return
+        warnings.warn(
+            f"{VARIABLE}={before!r} in the environment wins over {asked!r}, which {spec!r} asks"
+            " for, and is another site's; unset it if that is not meant",
+            SettingsWarning,
+            stacklevel=2,
+        )
+    with _changing:
+        _compare(asked, spec)
+        _requested.setdefault(asked, spec)
+
+
+def _hidden(spec: str) -> str:
+    """Return the settings module that the source of an import string's module names.
+
+    It has just loaded settings, and ``setdefault`` does nothing where the environment names
+    some already: what it would have asked for can only be read.
+    """
+    from pathlib import Path
+
+    from .project import parse, settings_of
+
+    file = getattr(sys.modules.get(spec.partition(":")[0]), "__file__", None)
+    tree = parse(Path(file)) if file else None
+    return settings_of(tree) if tree else ""
 
 
 def _loaded_by_any() -> str | None:

@@ -145,6 +145,10 @@ MODULES = {
         application = get_wsgi_application()
     """,
     "shop.py": "from freedom_middleware.testing import hello as application\n",
+    "framework.py": """
+        from django.core.wsgi import get_wsgi_application
+        application = get_wsgi_application()
+    """,
     "nested.py": """
         from freedom_middleware import Application
         application = Application("two.wsgi")
@@ -533,6 +537,35 @@ class TestImportString:
         assert "SettingsConflict: a process must hold one Freedom site" in (told.error or "")
         assert "'two.settings'" in told.error
         assert "after 'one.settings'" in told.error
+
+    def test_another_sites_is_refused_when_the_environment_hid_what_the_first_asks_for(
+        self, run
+    ):
+        """Both would get the site that the environment names: ``setdefault`` does nothing."""
+        told = run("Mount('one.wsgi', {'/two': 'two.wsgi'})", variable="two.settings")
+
+        assert told.error == (
+            "SettingsConflict: mount '/two': a process must hold one Freedom site, got"
+            " 'two.wsgi', which asks for 'two.settings', after 'one.settings', which"
+            f" 'one.wsgi' asked for.{CURE}"
+        )
+        (warning,) = told.warned
+        assert warning.endswith(
+            "DJANGO_SETTINGS_MODULE='two.settings' in the environment wins over"
+            " 'one.settings', which 'one.wsgi' asks for, and is another site's; unset it if"
+            " that is not meant"
+        )
+
+    @pytest.mark.parametrize("variable", ["one.settings_dev", "one.settings"])
+    def test_the_environment_may_choose_among_the_settings_of_one_site(self, run, variable):
+        told = run("Mount('one.wsgi', {'/again': 'one.wsgi'})", variable=variable)
+
+        assert told == ACCEPTED._replace(variable=variable)
+
+    def test_one_that_names_no_settings_is_no_site_of_its_own(self, run):
+        told = run("Application('framework'); Application('two.wsgi')", variable="two.settings")
+
+        assert (told.error, told.warned) == (None, [])
 
     def test_another_sites_that_asks_through_us_is_refused(self, run):
         told = run("site('one.settings'); Application('two.composed')")
