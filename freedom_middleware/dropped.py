@@ -121,14 +121,20 @@ class _Life:
         self._thread.alive = False
 
 
-def _without_frames(error: Exception) -> Exception:
+def _without_frames(error: Exception, handled: BaseException | None) -> Exception:
     # A traceback holds frames, these their callers, and they what these opened: other bodies.
-    chain: list[BaseException | None] = [error]
+    # The error that was being handled meanwhile is its handler's, and so is its traceback.
+    chain: list[BaseException] = [error]
     while chain:
         link = chain.pop()
-        if link is not None and link.__traceback__ is not None:
-            link.__traceback__ = None
-            chain += link.__cause__, link.__context__
+        if link is handled or link.__traceback__ is None:
+            continue
+        link.__traceback__ = None
+        if link.__cause__ is not None and link.__cause__ is handled:
+            link.__cause__ = None
+        if link.__context__ is handled:
+            link.__context__ = None
+        chain += [other for other in (link.__cause__, link.__context__) if other is not None]
     return error
 
 
@@ -186,10 +192,11 @@ class Drop:
         self._taken = True
         if self._ledger.repair:
             self.repair = repair
+            handled = sys.exc_info()[1]
             try:
                 body.close()
             except Exception as error:  # noqa: BLE001 - it is reported
-                self.error = _without_frames(error)
+                self.error = _without_frames(error, handled)
 
     def settle(self, thread: Thread | None) -> bool:
         """Close the body if it is due, and report it; else say that it waits on: False.

@@ -1052,6 +1052,37 @@ class TestDropped:
         assert kept.closes == 1
         assert {type(finding.error) for finding in told} == {ValueError, type(None)}
 
+    @pytest.mark.parametrize("how", ["as its context", "as its cause", "itself"])
+    @pytest.mark.at_once
+    def test_an_error_that_is_being_handled_keeps_its_traceback(self, how, told):
+        """Of the error that a server is about to log: its handler lets the body go."""
+
+        class Fails(SpyBody):
+            def close(self):
+                super().close()
+                if how == "as its context":
+                    raise ValueError("on purpose")
+                if how == "as its cause":
+                    raise ValueError("on purpose") from sys.exc_info()[1]
+                raise
+
+        body = Fails()
+        try:
+            raise LookupError("on purpose")
+        except LookupError as error:
+            respond(CloseGuard(answering(body), on_leak=told.append))
+            frames = traceback.extract_tb(error.__traceback__)
+        drain()
+
+        [finding] = told
+        assert body.closes == 1
+        assert 'raise LookupError("on purpose")' in [frame.line for frame in frames]
+        if how == "itself":
+            assert type(finding.error) is LookupError
+        else:
+            assert type(finding.error) is ValueError
+            assert (finding.error.__context__, finding.error.__cause__) == (None, None)
+
     @pytest.mark.at_once
     def test_a_child_process_closes_nothing_of_its_parent(self, told):
         body = SpyBody()
