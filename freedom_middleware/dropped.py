@@ -145,16 +145,16 @@ class Drop:
         "_environ",
         "_ledger",
         "_pending",
-        "_place",
         "_since",
         "_taken",
         "error",
         "id",
+        "place",
         "repair",
         "thread",
     )
 
-    def __init__(self, claim: Claim, place: tuple[str, int] | None) -> None:
+    def __init__(self, claim: Claim) -> None:
         self.thread = claim._thread
         self.id = "close-lost"
         self.repair = ""
@@ -162,7 +162,7 @@ class Drop:
         self._pending = claim._pending
         self._ledger = claim._ledger
         self._environ = claim._environ
-        self._place = place
+        self.place: tuple[str, int] | None = None
         self._since = monotonic()
         self._taken = False
 
@@ -223,10 +223,10 @@ class Drop:
             return
         from .findings import Finding
 
-        where = "{}:{}".format(*self._place) if self._place else ""
+        where = "{}:{}".format(*self.place) if self.place else ""
         request = request_line(self._environ)
         finding = Finding(self.id, request, where, self.repair, self.error)
-        self._ledger.record(finding, text(self._environ.get(MOUNTED, "")), self._place)
+        self._ledger.record(finding, text(self._environ.get(MOUNTED, "")), self.place)
 
 
 waiting: deque[Thread] = deque()
@@ -309,30 +309,31 @@ def dropped(claim: Claim) -> None:
     thread = claim._thread
     if thread.process is not _process or sys.is_finalizing():
         return  # the body of a parent process, or too late to run anything
-    # A collection on another thread is no concern of this one, which let go by itself.
-    collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
-    frame = sys._getframe(1).f_back  # None where no Python code runs: a server written in C
-    place = None
-    if frame is not None and not collected:
-        # None is the line of what the compiler adds: it lets go of an error that was handled,
-        # and so of the frames that raised it.
-        code, line = frame.f_code, frame.f_lineno
-        place = code.co_filename, code.co_firstlineno if line is None else line
-    drop = Drop(claim, place)
-    if (
-        not collected
-        and _finalizers_are_seen
-        and getattr(here, "thread", None) is thread
-        and _storage_is_right()
-        and thread.serial == claim._serial
-        and not _inside_a_call(frame)
-    ):
-        try:
+    drop = Drop(claim)
+    try:
+        # A collection on another thread is no concern of this one, which let go by itself.
+        collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
+        frame = sys._getframe(1).f_back  # None where no Python code runs: a server in C
+        if frame is not None and not collected:
+            drop.place = _place_of(frame)
+        if (
+            not collected
+            and _finalizers_are_seen
+            and getattr(here, "thread", None) is thread
+            and _storage_is_right()
+            and thread.serial == claim._serial
+            and not _inside_a_call(frame)
+        ):
             drop.close("closed")
-        finally:
-            drop.wait()
-    else:
+    finally:  # whatever interrupts this
         drop.wait()
+
+
+def _place_of(frame: FrameType) -> tuple[str, int]:
+    # None is the line of what the compiler adds: it lets go of an error that was handled,
+    # and so of the frames that raised it.
+    code, line = frame.f_code, frame.f_lineno
+    return code.co_filename, code.co_firstlineno if line is None else line
 
 
 def raced(claim: Claim) -> None:
@@ -340,7 +341,7 @@ def raced(claim: Claim) -> None:
 
     Not here: whoever closes may be a finalizer.
     """
-    drop = Drop(claim, None)
+    drop = Drop(claim)
     drop.id, drop._pending, drop._taken = "close-raced", [], True
     drop.wait()
 

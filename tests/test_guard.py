@@ -992,6 +992,26 @@ class TestDropped:
         respond(CloseGuard(hello))
         assert body.closes == 1
 
+    @pytest.mark.at_once
+    def test_an_interrupted_finalizer_loses_no_body(self, told, monkeypatch):
+        """A signal may be raised there as well, or the stack be at its end."""
+        body = SpyBody()
+        unraisable = []
+
+        def interrupted(frame):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "unraisablehook", lambda args: unraisable.append(args))
+            patched.setattr(dropped, "_inside_a_call", interrupted)
+            respond(CloseGuard(answering(body), on_leak=told.append))
+        assert [args.exc_type for args in unraisable] == [KeyboardInterrupt]
+        assert body.closes == 0
+        unraisable.clear()
+
+        respond(CloseGuard(hello))
+        assert body.closes == 1
+
     @pytest.mark.parametrize("owners", ["one thread", "each its own"])
     def test_two_threads_may_settle_at_once(self, owners, told, monkeypatch):
         """Here one closes the rest while the other is in the middle of its first."""

@@ -104,13 +104,13 @@ MUTANTS = {
     ),
     "what cannot be closed there is lost": (
         "dropped",
-        "    else:\n        drop.wait()",
-        "    else:\n        pass",
+        "        drop.wait()\n\n\ndef _place_of",
+        "        if drop._taken:\n            drop.wait()\n\n\ndef _place_of",
     ),
     "what was closed there is not counted": (
         "dropped",
-        "        finally:\n            drop.wait()",
-        "        finally:\n            pass",
+        "        drop.wait()\n\n\ndef _place_of",
+        "        if not drop._taken:\n            drop.wait()\n\n\ndef _place_of",
     ),
     # the queue
     "not settled before a request": ("guard", "        if waiting:", "        if False:"),
