@@ -175,9 +175,10 @@ class Drop:
     def due(self, thread: Thread | None) -> str | None:
         """Say as what *thread* may close the body: None while it is not its turn.
 
-        Where the process ends, *thread* is None and it is everybody's turn.
+        Where the process ends, *thread* is None and it is everybody's turn.  So it is where
+        nothing will be closed.
         """
-        if not self._pending or thread is self.thread:
+        if not self._pending or thread is self.thread or not self._ledger.repair:
             return "late"
         overdue = monotonic() - self._since > OVERDUE_SECONDS
         ownerless = thread is None or not self.thread.alive
@@ -316,13 +317,15 @@ def dropped(claim: Claim) -> None:
         frame = sys._getframe(1).f_back  # None where no Python code runs: a server in C
         if frame is not None and not collected:
             drop.place = _place_of(frame)
-        if (
-            not collected
-            and _finalizers_are_seen
-            and getattr(here, "thread", None) is thread
-            and _storage_is_right()
-            and thread.serial == claim._serial
-            and not _inside_a_call(frame)
+        if not collected and (
+            not claim._ledger.repair  # nothing of ours runs; nobody has it who could close it
+            or (
+                _finalizers_are_seen
+                and getattr(here, "thread", None) is thread
+                and _storage_is_right()
+                and thread.serial == claim._serial
+                and not _inside_a_call(frame)
+            )
         ):
             drop.close("closed")
     finally:  # whatever interrupts this

@@ -1470,6 +1470,48 @@ class TestReports:
         assert told[0].repair == ""
         assert "nobody closed it" in str(told[0])
 
+    @pytest.mark.refcounts
+    @pytest.mark.parametrize("how", ["on another thread", "while a newer one is open"])
+    def test_without_repair_a_body_that_nobody_has_goes_at_once(self, how, told):
+        """As it would without the guard, with what its own finalizer gives back."""
+        gone = []
+
+        class Body(SpyBody):
+            def __del__(self):
+                gone.append(self.closes)
+
+        application = self.leaky(Body, told.append, repair=False)
+        box = [respond(application)]
+        newer = respond(CloseGuard(answering(SpyBody())))
+        if how == "on another thread":
+            run_thread(box.clear)
+        else:
+            box.clear()
+        assert gone == [0]
+
+        newer.close()
+        dropped.settle()
+        assert [finding.repair for finding in told] == [""]
+
+    def test_without_repair_any_thread_lets_go_of_what_was_collected(self, told):
+        """Nothing of it belongs to a thread when nothing is closed."""
+        application = self.leaky(SpyBody, told.append, repair=False)
+        cycle = [respond(application)]
+        cycle.append(cycle)
+        del cycle
+        gc.collect()
+        collected()
+
+        run_thread(lambda: respond(CloseGuard(hello)))
+        assert [finding.repair for finding in told] == [""]
+
+    def test_without_repair_a_finalizer_in_the_same_cycle_still_closes(self, told):
+        body = SpyBody()
+        ClosedByItsFinalizer(respond(self.leaky(lambda: body, told.append, repair=False)))
+        drain()
+
+        assert (body.closes, told) == (1, [])
+
     def test_an_environment_variable_turns_repair_off(self, told, monkeypatch):
         monkeypatch.setenv("FREEDOM_MIDDLEWARE_REPAIR", "0")
         body = SpyBody()

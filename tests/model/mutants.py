@@ -99,8 +99,8 @@ MUTANTS = {
     "a collection never ends": ("dropped", 'phase == "start"', "True"),
     "never closed where it is dropped": (
         "dropped",
-        "        not collected\n",
-        "        False\n",
+        "        if not collected and (",
+        "        if False and (",
     ),
     "what cannot be closed there is lost": (
         "dropped",
@@ -168,11 +168,11 @@ MUTANTS = {
         "                if self.drops[0].due(thread) is None:\n                    break\n",
         "",
     ),
-    "any thread closes what waits": ("dropped", " or thread is self.thread:", " or True:"),
+    "any thread closes what waits": ("dropped", " or thread is self.thread or", " or True or"),
     "its own thread does not close what waits": (
         "dropped",
-        " or thread is self.thread:",
-        ":",
+        " or thread is self.thread or",
+        " or",
     ),
     "an error from what waits reaches a request": (
         "dropped",
