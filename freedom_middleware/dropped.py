@@ -243,6 +243,7 @@ threading: Any = None
 _made: dict[Any, Any] = {}
 
 _process = object()
+_finishing: object = None  # the process in which that has been seen to
 
 # Any thread may report what has been closed.
 _anybody = Thread(_process)
@@ -268,12 +269,6 @@ def start() -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_forget)
         atexit.register(_finish)
-        process = sys.modules.get("multiprocessing.process")
-        if process is not None and process.parent_process() is not None:
-            # It has forked, as granian has it do: before Python 3.13 without atexit.
-            from multiprocessing.util import Finalize
-
-            Finalize(None, _finish, exitpriority=0)
 
 
 def enter() -> Thread:
@@ -294,7 +289,24 @@ def enter() -> Thread:
     except AttributeError:
         thread = here.thread = Thread(_process)
         here.life = _Life(thread)
+        _finish_with_multiprocessing()
     return thread
+
+
+def _finish_with_multiprocessing() -> None:
+    """Have a process of ``multiprocessing`` finish: before Python 3.13 it runs no atexit.
+
+    Such is a worker of granian.  It may have been forked after the guard was made, and when
+    it begins it forgets what was to be done at the end.
+    """
+    global _finishing
+    if _finishing is not _process:
+        _finishing = _process
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, _finish, exitpriority=0)
 
 
 def _storage_is_right() -> bool:

@@ -1269,6 +1269,29 @@ class TestDropped:
 
         assert printed_by(script).split("\n") == ["closed", "the end", ""]
 
+    def test_so_it_is_where_the_guard_was_made_before_the_process(self):
+        """As where a server loads the application and then makes its workers."""
+        script = """if True:
+            import gc, multiprocessing
+            from freedom_middleware import CloseGuard
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): print("closed", flush=True)
+            application = CloseGuard(lambda e, s: Body())
+            application({}, None).close()
+            def work():
+                gc.disable()
+                for _ in range(2):
+                    cycle = [application({}, None)]
+                    cycle.append(cycle)
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            worker.join()
+            print("the end")
+        """
+
+        assert printed_by(script).split("\n") == [*["closed"] * 3, "the end", ""]
+
     def test_what_the_last_error_keeps_is_closed_at_exit(self):
         """As a server keeps it that is written in C, and prints an error with its frames."""
         script = """if True:
