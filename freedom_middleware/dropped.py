@@ -69,6 +69,12 @@ MOST_AT_ONCE = 16
 It looks at no more threads than that for which bodies wait.
 """
 
+MOST_MORE_AT_EXIT = 1000
+"""How many bodies are closed when the process ends that were dropped after it had begun to.
+
+What is told of a body may drop others, and a process must end.
+"""
+
 OVERDUE_SECONDS = 30.0
 """How long a body waits for its own thread before any thread may close it."""
 
@@ -459,9 +465,11 @@ def _finish() -> None:
     for _ in range(_COLLECTIONS_AT_EXIT):
         gc.collect()
     stopped: BaseException | None = None
-    while waiting:
+    left = sum(1 + len(thread.drops) for thread in tuple(waiting)) + MOST_MORE_AT_EXIT
+    while waiting and left > 0:
+        left -= 1
         try:
-            _settle_next(None, sys.maxsize)
+            left -= _settle_next(None, left)
         except BaseException as error:  # noqa: BLE001 - raised once all are closed
             stopped = error
     if stopped is not None:

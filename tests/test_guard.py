@@ -1292,6 +1292,26 @@ class TestDropped:
 
         assert printed_by(script).split("\n") == [*["closed"] * 3, "the end", ""]
 
+    def test_a_process_ends_though_each_report_drops_more(self):
+        """A listener may ask the same site, through the layer that is at fault."""
+        script = """if True:
+            import logging, warnings
+            from freedom_middleware import CloseGuard
+            logging.disable(logging.CRITICAL)
+            warnings.simplefilter("ignore")
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): pass
+            def ask(count=None):
+                for _ in range(2):
+                    application({}, None)
+            application = CloseGuard(lambda e, s: Body(), on_count=ask)
+            ask()
+            print("the end")
+        """
+
+        assert printed_by(script) == "the end\n"
+
     def test_what_the_last_error_keeps_is_closed_at_exit(self):
         """As a server keeps it that is written in C, and prints an error with its frames."""
         script = """if True:
