@@ -169,12 +169,14 @@ def _closer_of(body: Any) -> _Closer | _Twin:
     The body will refer to it, and a body in a cycle is dropped by the collector only.
     """
     close = getattr(body, "__dict__", {}).get("close")  # the file's, on gunicorn and wsgiref
-    if close is None:
+    if close is not None:
+        return _Closer(close)
+    if callable(getattr(type(body), "close", None)):  # else it is another object's
         try:
             return _Twin(body)  # waitress
-        except Exception:  # noqa: BLE001 - whatever a body says to being copied
-            close = body.close
-    return _Closer(close)
+        except Exception:  # noqa: BLE001, S110 - whatever a body says to being copied
+            pass
+    return _Closer(body.close)
 
 
 def _disarm(body: Any) -> None:

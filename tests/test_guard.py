@@ -183,6 +183,32 @@ class TestFiles:
         returned.close()
         assert file.closes == 2
 
+    def test_one_that_has_close_from_the_file_that_it_stands_for(self, told):
+        """As a proxy has it that is copied like anything else; there the class has none."""
+
+        class Proxy:
+            def __init__(self, file):
+                self.file = file
+
+            def __getattr__(self, name):
+                if name.startswith("__"):
+                    raise AttributeError(name)
+                return getattr(self.file, name)
+
+        file = SpyBody()
+        file.fileno = lambda: 1
+        application = CloseGuard(lambda e, s: Proxy(file), on_leak=told.append)
+        returned = respond(application, self.environ(lambda file: file))
+        returned.close()
+        returned.close()
+        del returned
+        assert file.closes == 1
+
+        respond(application, self.environ(lambda file: file))
+        drain()
+        assert file.closes == 2
+        assert [finding.error for finding in told] == [None]
+
     @pytest.mark.parametrize("error", [TypeError, AttributeError, LookupError])
     def test_it_is_closed_by_the_collector_where_it_cannot_be_copied(self, error, told):
         class Wrapper:
