@@ -194,8 +194,8 @@ def _disarm(body: Any) -> None:
             body.close = once
 
 
-def guard_file(body: Any, environ: Environ, ledger: Ledger) -> Body:
-    """Guard what the server's ``wsgi.file_wrapper`` made, and return it itself.
+def guard_file(body: Any, environ: Environ, ledger: Ledger) -> None:
+    """Guard what the server's ``wsgi.file_wrapper`` made, and leave it in its place.
 
     Any other object in its place would cost the server its ``sendfile()``.  Where a body
     takes no attribute, the file under it is guarded (mod_wsgi), if that can be had and does
@@ -207,10 +207,8 @@ def guard_file(body: Any, environ: Environ, ledger: Ledger) -> Body:
         claim = GuardedClose(body, environ, ledger)
         try:
             body.close = claim
-        except (AttributeError, TypeError):
+        except Exception:  # noqa: BLE001 - whatever a body says to being changed
             claim._pending.clear()
             file = getattr(body, "filelike", None)
             if hasattr(file, "close") and not isinstance(file, IOBase):
                 guard_file(file, environ, ledger)
-    returned: Body = body
-    return returned

@@ -119,15 +119,19 @@ def CloseGuard(  # noqa: N802 - reads as the layer that it makes
         body = call(environ, start_response)
         if type(body) is list:
             return body
-        if type(body) is GuardedBody or not hasattr(body, "close"):
-            return body
-        file_wrapper = environ.get("wsgi.file_wrapper")
-        if file_wrapper is not None and (
-            isinstance(body, file_wrapper)
-            if isinstance(file_wrapper, type)  # a function on uWSGI
-            else hasattr(body, "fileno")
-        ):
-            return guard_file(body, environ, ledger)
+        try:
+            if type(body) is GuardedBody or not hasattr(body, "close"):
+                return body
+            file_wrapper = environ.get("wsgi.file_wrapper")
+            if file_wrapper is not None and (
+                isinstance(body, file_wrapper)
+                if isinstance(file_wrapper, type)  # a function on uWSGI
+                else hasattr(body, "fileno")
+            ):
+                guard_file(body, environ, ledger)
+                return body
+        except Exception:  # noqa: BLE001, S110 - the server meets it again, when it closes
+            pass
         guarded_body = GuardedBody(body)
         try:
             thread = dropped.here.thread

@@ -134,6 +134,74 @@ class TestUntouched:
         assert body.closes == 1
 
 
+class Hostile(SpyBody):
+    """A body that answers with an error what is not there, as a careless proxy does."""
+
+    def __getattr__(self, name):
+        raise KeyError(name)
+
+
+class TestHostile:
+    """What cannot be looked at is guarded: its errors are the server's, at their time."""
+
+    def test_where_the_wrapper_is_a_function_one_without_fileno_is_served(self):
+        body = Hostile([b"x"])
+        environ = make_environ(**{"wsgi.file_wrapper": lambda file, size=8192: file})
+
+        guarded = respond(CloseGuard(answering(body)), environ)
+
+        assert list(guarded) == [b"x"]
+        guarded.close()
+        assert body.closes == 1
+
+    def test_the_error_of_one_without_close_comes_where_a_server_closes(self):
+        class NoClose:
+            def __iter__(self):
+                return iter([b"x"])
+
+            __getattr__ = Hostile.__getattr__
+
+        guarded = respond(CloseGuard(answering(NoClose())))
+
+        assert list(guarded) == [b"x"]
+        with pytest.raises(KeyError, match="close"):
+            guarded.close()
+
+    def test_one_that_does_not_say_of_which_class_it_is_is_served(self):
+        class Nameless(SpyBody):
+            @property
+            def __class__(self):
+                raise RuntimeError("on purpose")
+
+        body = Nameless([b"x"])
+        environ = make_environ(**{"wsgi.file_wrapper": FileWrapper})
+
+        guarded = respond(CloseGuard(answering(body)), environ)
+
+        assert list(guarded) == [b"x"]
+        guarded.close()
+        assert body.closes == 1
+
+    @pytest.mark.parametrize("attribute", ["__setattr__", "__getattr__"])
+    def test_a_file_that_is_served_whatever_it_says(self, attribute):
+        def refuse(self, name, value=None):
+            raise LookupError(name)
+
+        class Wrapper:
+            closes = 0
+
+            def close(self):
+                type(self).closes += 1
+
+        setattr(Wrapper, attribute, refuse)
+        environ = make_environ(**{"wsgi.file_wrapper": Wrapper})
+
+        served = respond(CloseGuard(lambda e, s: Wrapper()), environ)
+        assert Wrapper.closes == 0
+        served.close()
+        assert Wrapper.closes == 1
+
+
 class TestFiles:
     """Point 2: a server recognises what its own file wrapper made."""
 
