@@ -821,22 +821,28 @@ class TestDropped:
         respond(CloseGuard(hello))
         assert old.closes == 1
 
-    @pytest.mark.parametrize("layer", [lambda a: a, lambda a: Mount(a, {})])
+    @pytest.mark.parametrize("wrapper", [None, FileWrapper])
+    @pytest.mark.parametrize("layer", [lambda a: a, lambda a: Mount(a, {}), CloseGuard])
     @pytest.mark.at_once
-    def test_an_exception_that_was_handled_inside_does_not_keep_the_body(self, layer, told):
+    def test_an_exception_that_was_handled_inside_does_not_keep_the_body(
+        self, layer, wrapper, told
+    ):
         """Its traceback holds a frame, that one its callers, and they what they return."""
         body = SpyBody()
+        body.read = io.BytesIO(b"x").read
 
         def handles(environ, start_response):
             try:
                 raise LookupError("on purpose")
             except LookupError as error:
                 cycle = error  # noqa: F841 - the frame holds it, and it the frame
-                return body
+                return wrapper(body) if wrapper else body
 
+        application = layer(CloseGuard(handles, on_leak=told.append))
+        environ = make_environ(**{"wsgi.file_wrapper": wrapper} if wrapper else {})
         gc.disable()
         try:
-            respond(layer(CloseGuard(handles, on_leak=told.append)))
+            respond(application, environ)
             assert body.closes == 1
         finally:
             gc.enable()
