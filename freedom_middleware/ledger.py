@@ -42,8 +42,8 @@ class Ledger:
     """What one guard found, and whom it tells.
 
     The figures are exact, whichever threads count, and of this process only: a forked
-    child starts with none, so that the figures of all processes can be added up.  What is
-    found is counted and told by the next request on any thread.
+    child starts with none, so that the figures of all processes can be added up.  A body is
+    counted and told of once it has been closed, or let go of, by a request on any thread.
 
     Args:
         repair: Whether dropped bodies are closed, or only reported.

@@ -681,6 +681,25 @@ class TestDropped:
         dropped.settle()
         assert body.closes == 1
 
+    @pytest.mark.refcounts
+    def test_a_generator_that_is_collected_is_finished_by_python(self, told):
+        """With the guard or without: it is in the same garbage, and has a finalizer."""
+        finished = []
+
+        def body():
+            try:
+                yield b"x"
+            finally:
+                finished.append(dropped.collecting_here())
+
+        cycle = [respond(CloseGuard(answering(body()), on_leak=told.append))]
+        next(cycle[0])
+        cycle.append(cycle)
+        del cycle
+        gc.collect()
+
+        assert finished == [True]
+
     def test_the_collector_closes_nothing_though_it_holds_a_lock_of_the_framework(self, told):
         lock = threading.Lock()
 
@@ -1692,6 +1711,16 @@ class TestConstruction:
 
     def test_it_takes_every_form_that_application_takes(self):
         assert exchange(CloseGuard("freedom_middleware.testing:hello")).code == 200
+
+    @pytest.mark.parametrize("repair", [True, False])
+    def test_of_two_guards_the_inner_one_decides(self, repair, told):
+        body = SpyBody()
+        inner = CloseGuard(answering(body), repair=repair)
+        outer = CloseGuard(inner, repair=not repair, on_leak=told.append)
+        settled(outer)
+
+        assert body.closes == repair
+        assert (inner.leaks.total(), outer.leaks.total(), told) == (1, 0, [])
 
     def test_around_a_mount_it_guards_every_child(self, told):
         site, shop = SpyBody(), SpyBody()
