@@ -148,15 +148,17 @@ class Drop:
     """One dropped body, from its finalizer to its report."""
 
     __slots__ = (
-        "_environ",
         "_ledger",
         "_pending",
         "_since",
         "_taken",
         "error",
         "id",
+        "is_told",
+        "mount",
         "place",
         "repair",
+        "request",
         "thread",
     )
 
@@ -167,10 +169,23 @@ class Drop:
         self.error: Exception | None = None
         self._pending = claim._pending
         self._ledger = claim._ledger
-        self._environ = claim._environ
         self.place: tuple[str, int] | None = None
+        self.request, self.mount = "?", ""
+        self.is_told = True
         self._since = monotonic()
         self._taken = False
+
+    def describe(self, environ: Environ) -> None:
+        """Remember which request it was, and not the environ: uWSGI uses it for the next.
+
+        Also called in finalizers, and so it raises nothing.
+        """
+        try:
+            self.is_told = CHECKING not in environ
+            self.request = request_line(environ)
+            self.mount = text(environ.get(MOUNTED, ""))
+        except Exception:  # noqa: BLE001, S110 - it is counted all the same
+            pass
 
     def wait(self) -> None:
         """Wait for the thread that may close the body, or for any if there is but to report."""
@@ -226,14 +241,13 @@ class Drop:
 
     def report(self) -> None:
         """Count the drop and tell whoever listens; never called in a finalizer."""
-        if CHECKING in self._environ:
+        if not self.is_told:
             return
         from .findings import Finding
 
         where = "{}:{}".format(*self.place) if self.place else ""
-        request = request_line(self._environ)
-        finding = Finding(self.id, request, where, self.repair, self.error)
-        self._ledger.record(finding, text(self._environ.get(MOUNTED, "")), self.place)
+        finding = Finding(self.id, self.request, where, self.repair, self.error)
+        self._ledger.record(finding, self.mount, self.place)
 
 
 waiting: deque[Thread] = deque()
@@ -330,6 +344,7 @@ def dropped(claim: Claim) -> None:
         return  # the body of a parent process, or too late to run anything
     drop = Drop(claim)
     try:
+        drop.describe(claim._environ)
         # A collection on another thread is no concern of this one, which let go by itself.
         collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
         frame = sys._getframe(1).f_back  # None where no Python code runs: a server in C
@@ -363,6 +378,7 @@ def raced(claim: Claim) -> None:
     Not here: whoever closes may be a finalizer.
     """
     drop = Drop(claim)
+    drop.describe(claim._environ)
     drop.id, drop._pending, drop._taken = "close-raced", [], True
     drop.wait()
 

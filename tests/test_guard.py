@@ -1531,6 +1531,30 @@ class TestReports:
         )
         assert "CloseGuard closed it there and then" in str(finding)
 
+    def test_it_names_the_request_though_its_environ_is_used_again(self, told):
+        """As on uWSGI, which clears it and fills it for the next."""
+        application = CloseGuard(
+            Mount(hello, {"/shop": lambda e, s: SpyBody()}), on_leak=told.append
+        )
+        environ = make_environ("/shop/cart")
+        respond(application, environ)
+        collected()
+        environ.clear()
+        environ.update(make_environ("/innocent"))
+        respond(application, environ)
+        drain()
+
+        assert [finding.request for finding in told] == ["GET '/shop/cart'"]
+        assert [leak.mount for leak in application.leaks.snapshot()] == ["/shop"]
+
+    @pytest.mark.parametrize("key", ["PATH_INFO", "freedom_middleware.mounted"])
+    def test_it_is_counted_though_the_request_cannot_be_named(self, key, told):
+        application = self.leaky(SpyBody, told.append)
+        respond(application, make_environ(**{key: 42}))
+        drain()
+
+        assert application.leaks.total() == len(told) == 1
+
     @pytest.mark.refcounts
     def test_it_is_reported_where_the_compiler_knows_no_line(self, told):
         """At the end of some ``except`` clauses goes the error, with the frames it passed."""
