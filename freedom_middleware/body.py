@@ -169,12 +169,14 @@ def _closer_of(body: Any) -> _Closer | _Twin:
     The body will refer to it, and a body in a cycle is dropped by the collector only.
     """
     close = getattr(body, "__dict__", {}).get("close")  # the file's, on gunicorn and wsgiref
-    if close is None:
+    if close is not None:
+        return _Closer(close)
+    if callable(getattr(type(body), "close", None)):  # else it is another object's
         try:
             return _Twin(body)  # waitress
-        except Exception:  # noqa: BLE001 - whatever a body says to being copied
-            close = body.close
-    return _Closer(close)
+        except Exception:  # noqa: BLE001, S110 - whatever a body says to being copied
+            pass
+    return _Closer(body.close)
 
 
 def _disarm(body: Any) -> None:
@@ -192,8 +194,8 @@ def _disarm(body: Any) -> None:
             body.close = once
 
 
-def guard_file(body: Any, environ: Environ, ledger: Ledger) -> Body:
-    """Guard what the server's ``wsgi.file_wrapper`` made, and return it itself.
+def guard_file(body: Any, environ: Environ, ledger: Ledger) -> None:
+    """Guard what the server's ``wsgi.file_wrapper`` made, and leave it in its place.
 
     Any other object in its place would cost the server its ``sendfile()``.  Where a body
     takes no attribute, the file under it is guarded (mod_wsgi), if that can be had and does
@@ -205,10 +207,8 @@ def guard_file(body: Any, environ: Environ, ledger: Ledger) -> Body:
         claim = GuardedClose(body, environ, ledger)
         try:
             body.close = claim
-        except (AttributeError, TypeError):
+        except Exception:  # noqa: BLE001 - whatever a body says to being changed
             claim._pending.clear()
             file = getattr(body, "filelike", None)
             if hasattr(file, "close") and not isinstance(file, IOBase):
                 guard_file(file, environ, ledger)
-    returned: Body = body
-    return returned

@@ -69,6 +69,12 @@ MOST_AT_ONCE = 16
 It looks at no more threads than that for which bodies wait.
 """
 
+MOST_MORE_AT_EXIT = 1000
+"""How many bodies are closed when the process ends that were dropped after it had begun to.
+
+What is told of a body may drop others, and a process must end.
+"""
+
 OVERDUE_SECONDS = 30.0
 """How long a body waits for its own thread before any thread may close it."""
 
@@ -121,14 +127,20 @@ class _Life:
         self._thread.alive = False
 
 
-def _without_frames(error: Exception) -> Exception:
+def _without_frames(error: Exception, handled: BaseException | None) -> Exception:
     # A traceback holds frames, these their callers, and they what these opened: other bodies.
-    chain: list[BaseException | None] = [error]
+    # The error that was being handled meanwhile is its handler's, and so is its traceback.
+    chain: list[BaseException] = [error]
     while chain:
         link = chain.pop()
-        if link is not None and link.__traceback__ is not None:
-            link.__traceback__ = None
-            chain += link.__cause__, link.__context__
+        if link is handled or link.__traceback__ is None:
+            continue
+        link.__traceback__ = None
+        if link.__cause__ is not None and link.__cause__ is handled:
+            link.__cause__ = None
+        if link.__context__ is handled:
+            link.__context__ = None
+        chain += [other for other in (link.__cause__, link.__context__) if other is not None]
     return error
 
 
@@ -136,29 +148,44 @@ class Drop:
     """One dropped body, from its finalizer to its report."""
 
     __slots__ = (
-        "_environ",
         "_ledger",
         "_pending",
-        "_place",
         "_since",
         "_taken",
         "error",
         "id",
+        "is_told",
+        "mount",
+        "place",
         "repair",
+        "request",
         "thread",
     )
 
-    def __init__(self, claim: Claim, place: tuple[str, int] | None) -> None:
+    def __init__(self, claim: Claim) -> None:
         self.thread = claim._thread
         self.id = "close-lost"
         self.repair = ""
         self.error: Exception | None = None
         self._pending = claim._pending
         self._ledger = claim._ledger
-        self._environ = claim._environ
-        self._place = place
+        self.place: tuple[str, int] | None = None
+        self.request, self.mount = "?", ""
+        self.is_told = True
         self._since = monotonic()
         self._taken = False
+
+    def describe(self, environ: Environ) -> None:
+        """Remember which request it was, and not the environ: uWSGI uses it for the next.
+
+        Also called in finalizers, and so it raises nothing.
+        """
+        try:
+            self.is_told = CHECKING not in environ
+            self.request = request_line(environ)
+            self.mount = text(environ.get(MOUNTED, ""))
+        except Exception:  # noqa: BLE001, S110 - it is counted all the same
+            pass
 
     def wait(self) -> None:
         """Wait for the thread that may close the body, or for any if there is but to report."""
@@ -169,9 +196,10 @@ class Drop:
     def due(self, thread: Thread | None) -> str | None:
         """Say as what *thread* may close the body: None while it is not its turn.
 
-        Where the process ends, *thread* is None and it is everybody's turn.
+        Where the process ends, *thread* is None and it is everybody's turn.  So it is where
+        nothing will be closed.
         """
-        if not self._pending or thread is self.thread:
+        if not self._pending or thread is self.thread or not self._ledger.repair:
             return "late"
         overdue = monotonic() - self._since > OVERDUE_SECONDS
         ownerless = thread is None or not self.thread.alive
@@ -186,10 +214,11 @@ class Drop:
         self._taken = True
         if self._ledger.repair:
             self.repair = repair
+            handled = sys.exc_info()[1]
             try:
                 body.close()
             except Exception as error:  # noqa: BLE001 - it is reported
-                self.error = _without_frames(error)
+                self.error = _without_frames(error, handled)
 
     def settle(self, thread: Thread | None) -> bool:
         """Close the body if it is due, and report it; else say that it waits on: False.
@@ -212,14 +241,13 @@ class Drop:
 
     def report(self) -> None:
         """Count the drop and tell whoever listens; never called in a finalizer."""
-        if CHECKING in self._environ:
+        if not self.is_told:
             return
         from .findings import Finding
 
-        where = "{}:{}".format(*self._place) if self._place else ""
-        request = request_line(self._environ)
-        finding = Finding(self.id, request, where, self.repair, self.error)
-        self._ledger.record(finding, text(self._environ.get(MOUNTED, "")), self._place)
+        where = "{}:{}".format(*self.place) if self.place else ""
+        finding = Finding(self.id, self.request, where, self.repair, self.error)
+        self._ledger.record(finding, self.mount, self.place)
 
 
 waiting: deque[Thread] = deque()
@@ -235,6 +263,7 @@ threading: Any = None
 _made: dict[Any, Any] = {}
 
 _process = object()
+_finishing: object = None  # the process in which that has been seen to
 
 # Any thread may report what has been closed.
 _anybody = Thread(_process)
@@ -260,12 +289,6 @@ def start() -> None:
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_forget)
         atexit.register(_finish)
-        process = sys.modules.get("multiprocessing.process")
-        if process is not None and process.parent_process() is not None:
-            # It has forked, as granian has it do: before Python 3.13 without atexit.
-            from multiprocessing.util import Finalize
-
-            Finalize(None, _finish, exitpriority=0)
 
 
 def enter() -> Thread:
@@ -286,7 +309,24 @@ def enter() -> Thread:
     except AttributeError:
         thread = here.thread = Thread(_process)
         here.life = _Life(thread)
+        _finish_with_multiprocessing()
     return thread
+
+
+def _finish_with_multiprocessing() -> None:
+    """Have a process of ``multiprocessing`` finish: before Python 3.13 it runs no atexit.
+
+    Such is a worker of granian.  It may have been forked after the guard was made, and when
+    it begins it forgets what was to be done at the end.
+    """
+    global _finishing
+    if _finishing is not _process:
+        _finishing = _process
+        process = sys.modules.get("multiprocessing.process")
+        if process is not None and process.parent_process() is not None:
+            from multiprocessing.util import Finalize
+
+            Finalize(None, _finish, exitpriority=0)
 
 
 def _storage_is_right() -> bool:
@@ -302,30 +342,34 @@ def dropped(claim: Claim) -> None:
     thread = claim._thread
     if thread.process is not _process or sys.is_finalizing():
         return  # the body of a parent process, or too late to run anything
-    # A collection on another thread is no concern of this one, which let go by itself.
-    collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
-    frame = sys._getframe(1).f_back  # None where no Python code runs: a server written in C
-    place = None
-    if frame is not None and not collected:
-        # None is the line of what the compiler adds: it lets go of an error that was handled,
-        # and so of the frames that raised it.
-        code, line = frame.f_code, frame.f_lineno
-        place = code.co_filename, code.co_firstlineno if line is None else line
-    drop = Drop(claim, place)
-    if (
-        not collected
-        and _finalizers_are_seen
-        and getattr(here, "thread", None) is thread
-        and _storage_is_right()
-        and thread.serial == claim._serial
-        and not _inside_a_call(frame)
-    ):
-        try:
+    drop = Drop(claim)
+    try:
+        drop.describe(claim._environ)
+        # A collection on another thread is no concern of this one, which let go by itself.
+        collected = collecting_here() or _watch_collector not in getattr(gc, "callbacks", ())
+        frame = sys._getframe(1).f_back  # None where no Python code runs: a server in C
+        if frame is not None and not collected:
+            drop.place = _place_of(frame)
+        if not collected and (
+            not claim._ledger.repair  # nothing of ours runs; nobody has it who could close it
+            or (
+                _finalizers_are_seen
+                and getattr(here, "thread", None) is thread
+                and _storage_is_right()
+                and thread.serial == claim._serial
+                and not _inside_a_call(frame)
+            )
+        ):
             drop.close("closed")
-        finally:
-            drop.wait()
-    else:
+    finally:  # whatever interrupts this
         drop.wait()
+
+
+def _place_of(frame: FrameType) -> tuple[str, int]:
+    # None is the line of what the compiler adds: it lets go of an error that was handled,
+    # and so of the frames that raised it.
+    code, line = frame.f_code, frame.f_lineno
+    return code.co_filename, code.co_firstlineno if line is None else line
 
 
 def raced(claim: Claim) -> None:
@@ -333,7 +377,8 @@ def raced(claim: Claim) -> None:
 
     Not here: whoever closes may be a finalizer.
     """
-    drop = Drop(claim, None)
+    drop = Drop(claim)
+    drop.describe(claim._environ)
     drop.id, drop._pending, drop._taken = "close-raced", [], True
     drop.wait()
 
@@ -436,9 +481,11 @@ def _finish() -> None:
     for _ in range(_COLLECTIONS_AT_EXIT):
         gc.collect()
     stopped: BaseException | None = None
-    while waiting:
+    left = sum(1 + len(thread.drops) for thread in tuple(waiting)) + MOST_MORE_AT_EXIT
+    while waiting and left > 0:
+        left -= 1
         try:
-            _settle_next(None, sys.maxsize)
+            left -= _settle_next(None, left)
         except BaseException as error:  # noqa: BLE001 - raised once all are closed
             stopped = error
     if stopped is not None:

@@ -22,7 +22,8 @@ class Finding:
         repair: ``"closed"`` there and then, ``"late"`` on its own thread, ``"elsewhere"``
             by another thread or at exit, or ``""``: left unclosed, as asked.
         error: What ``close()`` raised when the guard called it, or None.  It comes without
-            its traceback, whose frames would keep other bodies.
+            its traceback, whose frames would keep other bodies; unless it is the very error
+            that somebody was handling then.
     """
 
     id: str

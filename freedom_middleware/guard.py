@@ -119,15 +119,29 @@ def CloseGuard(  # noqa: N802 - reads as the layer that it makes
         body = call(environ, start_response)
         if type(body) is list:
             return body
-        if type(body) is GuardedBody or not hasattr(body, "close"):
-            return body
-        file_wrapper = environ.get("wsgi.file_wrapper")
-        if file_wrapper is not None and (
-            isinstance(body, file_wrapper)
-            if isinstance(file_wrapper, type)  # a function on uWSGI
-            else hasattr(body, "fileno")
-        ):
-            return guard_file(body, environ, ledger)
+        # An exception that was handled inside keeps this frame: its traceback holds the frame
+        # that handled it, and that one its callers.  So what has to be closed is deleted here.
+        try:
+            if type(body) is GuardedBody:
+                try:
+                    return body
+                finally:
+                    del body
+            if not hasattr(body, "close"):
+                return body
+            file_wrapper = environ.get("wsgi.file_wrapper")
+            if file_wrapper is not None and (
+                isinstance(body, file_wrapper)
+                if isinstance(file_wrapper, type)  # a function on uWSGI
+                else hasattr(body, "fileno")
+            ):
+                guard_file(body, environ, ledger)
+                try:
+                    return body
+                finally:
+                    del body
+        except Exception:  # noqa: BLE001, S110 - the server meets it again, when it closes
+            pass
         guarded_body = GuardedBody(body)
         try:
             thread = dropped.here.thread
@@ -141,8 +155,6 @@ def CloseGuard(  # noqa: N802 - reads as the layer that it makes
         try:
             return guarded_body
         finally:
-            # An exception that was handled inside keeps this frame: its traceback holds the
-            # frame that handled it, and that one its callers.  It must not keep the body.
             del body, guarded_body
 
     dropped.guarded_calls.add(guarded.__code__)

@@ -42,8 +42,8 @@ class Ledger:
     """What one guard found, and whom it tells.
 
     The figures are exact, whichever threads count, and of this process only: a forked
-    child starts with none, so that the figures of all processes can be added up.  What is
-    found is counted and told by the next request on any thread.
+    child starts with none, so that the figures of all processes can be added up.  A body is
+    counted and told of once it has been closed, or let go of, by a request on any thread.
 
     Args:
         repair: Whether dropped bodies are closed, or only reported.
@@ -99,39 +99,35 @@ class Ledger:
             key = (mount, finding.id, finding.repair, finding.where)
             counted = _add(self._counts, key)
             _add(_counts_of_all(), key)
-        self._tell(finding, place)
-        if self.on_count is not None:
-            try:
-                self.on_count(counted)
-            except Exception:  # noqa: BLE001 - it is logged, now and then
-                line = self._line("on_count")
-                if line is not None:
-                    _logger().exception("on_count raised for: %s (%s)", finding, line.words)
+        try:
+            self._tell(finding, place)
+        finally:  # the log is somebody's code too
+            self._tell_count(finding, counted)
 
     def _tell(self, finding: Finding, place: tuple[str, int] | None) -> None:
         line = self._line((finding.id, finding.where, finding.repair))
         if line is None:
             return
-        logger = _logger()
-        logger.warning("%s (%s)", finding, line.words)
-        if not line.is_first:
-            return
-        import warnings
-
-        from .errors import UnclosedBodyWarning
-
-        filename, number = place or ("", 0)
         try:
-            warnings.warn_explicit(UnclosedBodyWarning(str(finding)), None, filename, number)
-        except UnclosedBodyWarning as warning:
-            # Warnings are errors here: this must fail a test run, and not the innocent
-            # request that happens to be on this thread.
-            unraisable(warning)
-        if self.on_leak is not None:
-            try:
-                self.on_leak(finding)
-            except Exception:
-                logger.exception("on_leak raised for: %s", finding)
+            _logger().warning("%s (%s)", finding, line.words)
+            if line.is_first:
+                _warn(finding, place)
+        finally:
+            if line.is_first and self.on_leak is not None:
+                try:
+                    self.on_leak(finding)
+                except Exception:  # noqa: BLE001 - it is logged
+                    _logger().exception("on_leak raised for: %s", finding)
+
+    def _tell_count(self, finding: Finding, counted: LeakCount) -> None:
+        if self.on_count is None:
+            return
+        try:
+            self.on_count(counted)
+        except Exception:  # noqa: BLE001 - it is logged, now and then
+            line = self._line("on_count")
+            if line is not None:
+                _logger().exception("on_count raised for: %s (%s)", finding, line.words)
 
     def _line(self, place: object) -> _Line | None:
         """Return what a line in the log says of *place* now; None if it is not its turn."""
@@ -166,6 +162,20 @@ def snapshot() -> tuple[LeakCount, ...]:
     []
     """
     return _snapshot(_all.copy() if _process == getpid() else {})
+
+
+def _warn(finding: Finding, place: tuple[str, int] | None) -> None:
+    import warnings
+
+    from .errors import UnclosedBodyWarning
+
+    filename, number = place or ("", 0)
+    try:
+        warnings.warn_explicit(UnclosedBodyWarning(str(finding)), None, filename, number)
+    except UnclosedBodyWarning as warning:
+        # Warnings are errors here: this must fail a test run, and not the innocent request
+        # that happens to be on this thread.
+        unraisable(warning)
 
 
 def unraisable(error: Exception) -> None:

@@ -221,7 +221,7 @@ def _in_instance(thing: object, path: str) -> Iterator[Place]:
         if type(name) is str:
             yield _item(attributes, name, name, f"{path}.{name}", None)
     for cls in _mro(thing):
-        if not cls.__flags__ & _HEAP_TYPE:
+        if not type.__dict__["__flags__"].__get__(cls) & _HEAP_TYPE:
             continue
         for name, entry in list(_class_attributes(cls).items()):
             if type(entry) is types.MemberDescriptorType:

@@ -134,6 +134,74 @@ class TestUntouched:
         assert body.closes == 1
 
 
+class Hostile(SpyBody):
+    """A body that answers with an error what is not there, as a careless proxy does."""
+
+    def __getattr__(self, name):
+        raise KeyError(name)
+
+
+class TestHostile:
+    """What cannot be looked at is guarded: its errors are the server's, at their time."""
+
+    def test_where_the_wrapper_is_a_function_one_without_fileno_is_served(self):
+        body = Hostile([b"x"])
+        environ = make_environ(**{"wsgi.file_wrapper": lambda file, size=8192: file})
+
+        guarded = respond(CloseGuard(answering(body)), environ)
+
+        assert list(guarded) == [b"x"]
+        guarded.close()
+        assert body.closes == 1
+
+    def test_the_error_of_one_without_close_comes_where_a_server_closes(self):
+        class NoClose:
+            def __iter__(self):
+                return iter([b"x"])
+
+            __getattr__ = Hostile.__getattr__
+
+        guarded = respond(CloseGuard(answering(NoClose())))
+
+        assert list(guarded) == [b"x"]
+        with pytest.raises(KeyError, match="close"):
+            guarded.close()
+
+    def test_one_that_does_not_say_of_which_class_it_is_is_served(self):
+        class Nameless(SpyBody):
+            @property
+            def __class__(self):
+                raise RuntimeError("on purpose")
+
+        body = Nameless([b"x"])
+        environ = make_environ(**{"wsgi.file_wrapper": FileWrapper})
+
+        guarded = respond(CloseGuard(answering(body)), environ)
+
+        assert list(guarded) == [b"x"]
+        guarded.close()
+        assert body.closes == 1
+
+    @pytest.mark.parametrize("attribute", ["__setattr__", "__getattr__"])
+    def test_a_file_that_is_served_whatever_it_says(self, attribute):
+        def refuse(self, name, value=None):
+            raise LookupError(name)
+
+        class Wrapper:
+            closes = 0
+
+            def close(self):
+                type(self).closes += 1
+
+        setattr(Wrapper, attribute, refuse)
+        environ = make_environ(**{"wsgi.file_wrapper": Wrapper})
+
+        served = respond(CloseGuard(lambda e, s: Wrapper()), environ)
+        assert Wrapper.closes == 0
+        served.close()
+        assert Wrapper.closes == 1
+
+
 class TestFiles:
     """Point 2: a server recognises what its own file wrapper made."""
 
@@ -182,6 +250,32 @@ class TestFiles:
         returned.close()
         returned.close()
         assert file.closes == 2
+
+    def test_one_that_has_close_from_the_file_that_it_stands_for(self, told):
+        """As a proxy has it that is copied like anything else; there the class has none."""
+
+        class Proxy:
+            def __init__(self, file):
+                self.file = file
+
+            def __getattr__(self, name):
+                if name.startswith("__"):
+                    raise AttributeError(name)
+                return getattr(self.file, name)
+
+        file = SpyBody()
+        file.fileno = lambda: 1
+        application = CloseGuard(lambda e, s: Proxy(file), on_leak=told.append)
+        returned = respond(application, self.environ(lambda file: file))
+        returned.close()
+        returned.close()
+        del returned
+        assert file.closes == 1
+
+        respond(application, self.environ(lambda file: file))
+        drain()
+        assert file.closes == 2
+        assert [finding.error for finding in told] == [None]
 
     @pytest.mark.parametrize("error", [TypeError, AttributeError, LookupError])
     def test_it_is_closed_by_the_collector_where_it_cannot_be_copied(self, error, told):
@@ -587,6 +681,25 @@ class TestDropped:
         dropped.settle()
         assert body.closes == 1
 
+    @pytest.mark.refcounts
+    def test_a_generator_that_is_collected_is_finished_by_python(self, told):
+        """With the guard or without: it is in the same garbage, and has a finalizer."""
+        finished = []
+
+        def body():
+            try:
+                yield b"x"
+            finally:
+                finished.append(dropped.collecting_here())
+
+        cycle = [respond(CloseGuard(answering(body()), on_leak=told.append))]
+        next(cycle[0])
+        cycle.append(cycle)
+        del cycle
+        gc.collect()
+
+        assert finished == [True]
+
     def test_the_collector_closes_nothing_though_it_holds_a_lock_of_the_framework(self, told):
         lock = threading.Lock()
 
@@ -727,22 +840,28 @@ class TestDropped:
         respond(CloseGuard(hello))
         assert old.closes == 1
 
-    @pytest.mark.parametrize("layer", [lambda a: a, lambda a: Mount(a, {})])
+    @pytest.mark.parametrize("wrapper", [None, FileWrapper])
+    @pytest.mark.parametrize("layer", [lambda a: a, lambda a: Mount(a, {}), CloseGuard])
     @pytest.mark.at_once
-    def test_an_exception_that_was_handled_inside_does_not_keep_the_body(self, layer, told):
+    def test_an_exception_that_was_handled_inside_does_not_keep_the_body(
+        self, layer, wrapper, told
+    ):
         """Its traceback holds a frame, that one its callers, and they what they return."""
         body = SpyBody()
+        body.read = io.BytesIO(b"x").read
 
         def handles(environ, start_response):
             try:
                 raise LookupError("on purpose")
             except LookupError as error:
                 cycle = error  # noqa: F841 - the frame holds it, and it the frame
-                return body
+                return wrapper(body) if wrapper else body
 
+        application = layer(CloseGuard(handles, on_leak=told.append))
+        environ = make_environ(**{"wsgi.file_wrapper": wrapper} if wrapper else {})
         gc.disable()
         try:
-            respond(layer(CloseGuard(handles, on_leak=told.append)))
+            respond(application, environ)
             assert body.closes == 1
         finally:
             gc.enable()
@@ -992,6 +1111,26 @@ class TestDropped:
         respond(CloseGuard(hello))
         assert body.closes == 1
 
+    @pytest.mark.at_once
+    def test_an_interrupted_finalizer_loses_no_body(self, told, monkeypatch):
+        """A signal may be raised there as well, or the stack be at its end."""
+        body = SpyBody()
+        unraisable = []
+
+        def interrupted(frame):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "unraisablehook", lambda args: unraisable.append(args))
+            patched.setattr(dropped, "_inside_a_call", interrupted)
+            respond(CloseGuard(answering(body), on_leak=told.append))
+        assert [args.exc_type for args in unraisable] == [KeyboardInterrupt]
+        assert body.closes == 0
+        unraisable.clear()
+
+        respond(CloseGuard(hello))
+        assert body.closes == 1
+
     @pytest.mark.parametrize("owners", ["one thread", "each its own"])
     def test_two_threads_may_settle_at_once(self, owners, told, monkeypatch):
         """Here one closes the rest while the other is in the middle of its first."""
@@ -1051,6 +1190,37 @@ class TestDropped:
 
         assert kept.closes == 1
         assert {type(finding.error) for finding in told} == {ValueError, type(None)}
+
+    @pytest.mark.parametrize("how", ["as its context", "as its cause", "itself"])
+    @pytest.mark.at_once
+    def test_an_error_that_is_being_handled_keeps_its_traceback(self, how, told):
+        """Of the error that a server is about to log: its handler lets the body go."""
+
+        class Fails(SpyBody):
+            def close(self):
+                super().close()
+                if how == "as its context":
+                    raise ValueError("on purpose")
+                if how == "as its cause":
+                    raise ValueError("on purpose") from sys.exc_info()[1]
+                raise
+
+        body = Fails()
+        try:
+            raise LookupError("on purpose")
+        except LookupError as error:
+            respond(CloseGuard(answering(body), on_leak=told.append))
+            frames = traceback.extract_tb(error.__traceback__)
+        drain()
+
+        [finding] = told
+        assert body.closes == 1
+        assert 'raise LookupError("on purpose")' in [frame.line for frame in frames]
+        if how == "itself":
+            assert type(finding.error) is LookupError
+        else:
+            assert type(finding.error) is ValueError
+            assert (finding.error.__context__, finding.error.__cause__) == (None, None)
 
     @pytest.mark.at_once
     def test_a_child_process_closes_nothing_of_its_parent(self, told):
@@ -1218,6 +1388,49 @@ class TestDropped:
 
         assert printed_by(script).split("\n") == ["closed", "the end", ""]
 
+    def test_so_it_is_where_the_guard_was_made_before_the_process(self):
+        """As where a server loads the application and then makes its workers."""
+        script = """if True:
+            import gc, multiprocessing
+            from freedom_middleware import CloseGuard
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): print("closed", flush=True)
+            application = CloseGuard(lambda e, s: Body())
+            application({}, None).close()
+            def work():
+                gc.disable()
+                for _ in range(2):
+                    cycle = [application({}, None)]
+                    cycle.append(cycle)
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            worker.join()
+            print("the end")
+        """
+
+        assert printed_by(script).split("\n") == [*["closed"] * 3, "the end", ""]
+
+    def test_a_process_ends_though_each_report_drops_more(self):
+        """A listener may ask the same site, through the layer that is at fault."""
+        script = """if True:
+            import logging, warnings
+            from freedom_middleware import CloseGuard
+            logging.disable(logging.CRITICAL)
+            warnings.simplefilter("ignore")
+            class Body:
+                def __iter__(self): return iter(())
+                def close(self): pass
+            def ask(count=None):
+                for _ in range(2):
+                    application({}, None)
+            application = CloseGuard(lambda e, s: Body(), on_count=ask)
+            ask()
+            print("the end")
+        """
+
+        assert printed_by(script) == "the end\n"
+
     def test_what_the_last_error_keeps_is_closed_at_exit(self):
         """As a server keeps it that is written in C, and prints an error with its frames."""
         script = """if True:
@@ -1317,6 +1530,30 @@ class TestReports:
             f"response body of GET '/site/report' was never closed: dropped at {__file__}:"
         )
         assert "CloseGuard closed it there and then" in str(finding)
+
+    def test_it_names_the_request_though_its_environ_is_used_again(self, told):
+        """As on uWSGI, which clears it and fills it for the next."""
+        application = CloseGuard(
+            Mount(hello, {"/shop": lambda e, s: SpyBody()}), on_leak=told.append
+        )
+        environ = make_environ("/shop/cart")
+        respond(application, environ)
+        collected()
+        environ.clear()
+        environ.update(make_environ("/innocent"))
+        respond(application, environ)
+        drain()
+
+        assert [finding.request for finding in told] == ["GET '/shop/cart'"]
+        assert [leak.mount for leak in application.leaks.snapshot()] == ["/shop"]
+
+    @pytest.mark.parametrize("key", ["PATH_INFO", "freedom_middleware.mounted"])
+    def test_it_is_counted_though_the_request_cannot_be_named(self, key, told):
+        application = self.leaky(SpyBody, told.append)
+        respond(application, make_environ(**{key: 42}))
+        drain()
+
+        assert application.leaks.total() == len(told) == 1
 
     @pytest.mark.refcounts
     def test_it_is_reported_where_the_compiler_knows_no_line(self, told):
@@ -1419,6 +1656,48 @@ class TestReports:
         assert told[0].repair == ""
         assert "nobody closed it" in str(told[0])
 
+    @pytest.mark.refcounts
+    @pytest.mark.parametrize("how", ["on another thread", "while a newer one is open"])
+    def test_without_repair_a_body_that_nobody_has_goes_at_once(self, how, told):
+        """As it would without the guard, with what its own finalizer gives back."""
+        gone = []
+
+        class Body(SpyBody):
+            def __del__(self):
+                gone.append(self.closes)
+
+        application = self.leaky(Body, told.append, repair=False)
+        box = [respond(application)]
+        newer = respond(CloseGuard(answering(SpyBody())))
+        if how == "on another thread":
+            run_thread(box.clear)
+        else:
+            box.clear()
+        assert gone == [0]
+
+        newer.close()
+        dropped.settle()
+        assert [finding.repair for finding in told] == [""]
+
+    def test_without_repair_any_thread_lets_go_of_what_was_collected(self, told):
+        """Nothing of it belongs to a thread when nothing is closed."""
+        application = self.leaky(SpyBody, told.append, repair=False)
+        cycle = [respond(application)]
+        cycle.append(cycle)
+        del cycle
+        gc.collect()
+        collected()
+
+        run_thread(lambda: respond(CloseGuard(hello)))
+        assert [finding.repair for finding in told] == [""]
+
+    def test_without_repair_a_finalizer_in_the_same_cycle_still_closes(self, told):
+        body = SpyBody()
+        ClosedByItsFinalizer(respond(self.leaky(lambda: body, told.append, repair=False)))
+        drain()
+
+        assert (body.closes, told) == (1, [])
+
     def test_an_environment_variable_turns_repair_off(self, told, monkeypatch):
         monkeypatch.setenv("FREEDOM_MIDDLEWARE_REPAIR", "0")
         body = SpyBody()
@@ -1456,6 +1735,16 @@ class TestConstruction:
 
     def test_it_takes_every_form_that_application_takes(self):
         assert exchange(CloseGuard("freedom_middleware.testing:hello")).code == 200
+
+    @pytest.mark.parametrize("repair", [True, False])
+    def test_of_two_guards_the_inner_one_decides(self, repair, told):
+        body = SpyBody()
+        inner = CloseGuard(answering(body), repair=repair)
+        outer = CloseGuard(inner, repair=not repair, on_leak=told.append)
+        settled(outer)
+
+        assert body.closes == repair
+        assert (inner.leaks.total(), outer.leaks.total(), told) == (1, 0, [])
 
     def test_around_a_mount_it_guards_every_child(self, told):
         site, shop = SpyBody(), SpyBody()

@@ -303,6 +303,24 @@ class TestTelling:
         assert failures[1].getMessage().endswith("(6 like this in 60 s)")
         assert leaks.total() == 12
 
+    @pytest.mark.parametrize("what", ["the log", "a warning"])
+    def test_both_are_told_though_the_log_or_a_warning_fails(self, what, monkeypatch):
+        """A filter may raise, and a hook for warnings: each is somebody's code."""
+
+        def fails(*args):
+            raise LookupError("on purpose")
+
+        if what == "the log":
+            monkeypatch.setattr(logging.getLogger(LOGGER), "filter", fails)
+        else:
+            monkeypatch.setattr(warnings, "warn_explicit", fails)
+        told, counted = [], []
+        leaks = Ledger(on_leak=told.append, on_count=counted.append)
+        with pytest.raises(LookupError, match="on purpose"):
+            leaks.record(found())
+
+        assert (len(told), len(counted)) == (1, 1)
+
     def test_a_guard_hands_on_count_over(self):
         counted = []
         application = CloseGuard(answers_with_a_body, on_count=counted.append)

@@ -185,6 +185,24 @@ class TestNothingIsCalled:
         assert lookup(hostile, "application") == 1
         assert lookup(hostile, "absent") is MISSING
 
+    def test_of_a_class_that_raises_when_it_is_asked_anything(self):
+        class Hostile(type):
+            def __getattribute__(cls, name):
+                raise AssertionError(name)
+
+        class Layer(metaclass=Hostile):
+            __slots__ = ("application",)
+
+        layer = object.__new__(Layer)
+        [place] = places_in(layer)
+        place.set("x")
+
+        assert (place.path, place.get(), lookup(layer, "application")) == (
+            ".application",
+            "x",
+            "x",
+        )
+
     def test_of_a_key_that_has_a_hash_of_its_own(self):
         class Key:
             asked = False

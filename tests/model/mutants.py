@@ -99,18 +99,18 @@ MUTANTS = {
     "a collection never ends": ("dropped", 'phase == "start"', "True"),
     "never closed where it is dropped": (
         "dropped",
-        "        not collected\n",
-        "        False\n",
+        "        if not collected and (",
+        "        if False and (",
     ),
     "what cannot be closed there is lost": (
         "dropped",
-        "    else:\n        drop.wait()",
-        "    else:\n        pass",
+        "        drop.wait()\n\n\ndef _place_of",
+        "        if drop._taken:\n            drop.wait()\n\n\ndef _place_of",
     ),
     "what was closed there is not counted": (
         "dropped",
-        "        finally:\n            drop.wait()",
-        "        finally:\n            pass",
+        "        drop.wait()\n\n\ndef _place_of",
+        "        if not drop._taken:\n            drop.wait()\n\n\ndef _place_of",
     ),
     # the queue
     "not settled before a request": ("guard", "        if waiting:", "        if False:"),
@@ -168,11 +168,11 @@ MUTANTS = {
         "                if self.drops[0].due(thread) is None:\n                    break\n",
         "",
     ),
-    "any thread closes what waits": ("dropped", " or thread is self.thread:", " or True:"),
+    "any thread closes what waits": ("dropped", " or thread is self.thread or", " or True or"),
     "its own thread does not close what waits": (
         "dropped",
-        " or thread is self.thread:",
-        ":",
+        " or thread is self.thread or",
+        " or",
     ),
     "an error from what waits reaches a request": (
         "dropped",
