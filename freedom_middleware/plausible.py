@@ -130,7 +130,7 @@ def ignores_start_response(thing: Any) -> bool:
     import dis
 
     name = code.co_varnames[1 + is_method]
-    loaded = [step.argval for step in dis.get_instructions(code) if step.opname[:4] == "LOAD"]
+    loaded = [step.argval for step in dis.get_instructions(code) if "LOAD" in step.opname]
     # Since Python 3.13 one instruction may load two.
     return name not in code.co_cellvars and not any(
         name == each or (type(each) is tuple and name in each) for each in loaded
