@@ -103,11 +103,20 @@ def declared(thing: object, name: str) -> Any:
     the layer beneath it.
     """
     value = lookup(thing, name)
-    if value is not MISSING and is_a(thing, types.FunctionType):
-        wrapped = lookup(thing, "__wrapped__")
+    if value is not MISSING and name in (_attributes(thing) or ()):
+        wrapped = _unproxied(lookup(thing, "__wrapped__"))
         if wrapped is not MISSING and lookup(wrapped, name) is value:
             return MISSING
     return value
+
+
+def _unproxied(thing: Any) -> Any:
+    """Return what a proxy written in C stands for, and anything else itself."""
+    while thing is not MISSING and (wrapped := _c_proxy(thing)) is not None:
+        if lookup(thing, "__wrapped_factory__") is not MISSING:
+            return thing  # it would load now
+        thing = _read(functools.partial(wrapped.__get__, thing))
+    return thing
 
 
 def places_in(thing: object, path: str = "", held: Place | None = None) -> Iterator[Place]:
@@ -155,7 +164,7 @@ def _in_function(function: Any, path: str) -> Iterator[Place]:
             functools.partial(getattr, cell, "cell_contents"),
             functools.partial(setattr, cell, "cell_contents"),
         )
-    names = function.__code__.co_varnames[: function.__code__.co_argcount]
+    names = _parameters(function)
     defaults = function.__defaults__ or ()
     held = Place(
         "",
@@ -187,10 +196,20 @@ def _in_partial(partial: Any, path: str) -> Iterator[Place]:
 
     yield Place("func", f"{path}.func", lambda: read(0), lambda value: replace(0, value))
     args = Place("args", f"{path}.args", lambda: read(1), lambda value: replace(1, value))
+    names = _parameters(state[0])
     for index in range(len(state[1])):
-        yield _item(state[1], index, "", f"{path}.args[{index}]", args)
+        name = names[index] if index < len(names) else ""
+        yield _item(state[1], index, name, f"{path}.args[{index}]", args)
     for name in state[2]:
         yield _item(state[2], name, name, f"{path}({name}=)", None)
+
+
+def _parameters(function: Any) -> tuple[str, ...]:
+    """Return the names of the positional parameters of a function, none of anything else."""
+    code = function.__code__ if type(function) is types.FunctionType else None
+    if type(code) is not types.CodeType:
+        return ()
+    return code.co_varnames[: code.co_argcount]
 
 
 def _c_proxy(thing: object) -> Any:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Kind = Literal["WSGI", "ASGI"]
 
-__all__ = ["is_telling", "kind_by_looks", "takes_requests"]
+__all__ = ["ignores_start_response", "is_telling", "kind_by_looks", "takes_requests"]
 
 _ENVIRON = {"environ", "env", "environment", "wsgienviron", "wsgienvironment"}
 _RESPOND = {"respond", "sr"}  # and whatever begins with "start"
@@ -49,6 +49,10 @@ class _Shape(NamedTuple):
     required: int
     most: float
     is_async: bool
+    keywords: frozenset[str] = frozenset()  # those that have to be given: no server does
+
+    def takes(self, count: int) -> bool:
+        return self.required <= count <= self.most and not self.keywords
 
 
 _UNKNOWN = _Shape((), 0, float("inf"), False)
@@ -87,12 +91,12 @@ def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
     if shape is None:
         return None
     names = [name.lower().replace("_", "") for name in shape.names[:3]]
-    if shape.required <= 3 <= shape.most:
+    if shape.takes(3):
         if names == ["scope", "receive", "send"]:
             return "ASGI"
         if telling and shape.is_async and shape.required == 3:
             return "ASGI"
-    if shape.is_async or not shape.required <= 2 <= shape.most:
+    if shape.is_async or not shape.takes(2):
         return None
     first, second = [*names, "", ""][:2]
     if first in _ENVIRON and (second in _RESPOND or second.startswith("start")):
@@ -105,7 +109,32 @@ def kind_by_looks(thing: Any, *, telling: bool) -> Kind | None:
 def takes_requests(thing: Any) -> bool:
     """Say whether *thing* is known to take two arguments, whatever they are called."""
     shape = _shape_of(thing)
-    return shape is not None and shape is not _UNKNOWN and shape.required <= 2 <= shape.most
+    return shape is not None and shape is not _UNKNOWN and shape.takes(2)
+
+
+def ignores_start_response(thing: Any) -> bool:
+    """Say whether *thing* is a function that does nothing with its second parameter.
+
+    >>> def session_of(environ, start_response):
+    ...     return environ["session"]
+    >>> ignores_start_response(session_of)
+    True
+    """
+    is_method = type(thing) is types.MethodType
+    function: Any = thing.__func__ if is_method else thing
+    if type(function) is not types.FunctionType:
+        return False
+    code = function.__code__
+    if type(code) is not types.CodeType or code.co_argcount != 2 + is_method:
+        return False
+    import dis
+
+    name = code.co_varnames[1 + is_method]
+    loaded = [step.argval for step in dis.get_instructions(code) if "LOAD" in step.opname]
+    # Since Python 3.13 one instruction may load two.
+    return name not in code.co_cellvars and not any(
+        name == each or (type(each) is tuple and name in each) for each in loaded
+    )
 
 
 def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
@@ -128,7 +157,11 @@ def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
         state: Any = functools.partial.__reduce__(thing)[2]
         function, args, keywords, _ = state
         shape = _without_first(_shape_of(function, steps - 1), len(args))
-        if shape is None or not any(name in keywords for name in shape.names):
+        if shape is None:
+            return None
+        if shape.keywords:
+            shape = shape._replace(keywords=shape.keywords.difference(keywords))
+        if not any(name in keywords for name in shape.names):
             return shape
         kept = [name in keywords for name in shape.names].index(True)
         return shape._replace(
@@ -166,14 +199,13 @@ def _shape_of_function(function: types.FunctionType) -> _Shape:
     code = function.__code__
     count = code.co_argcount
     names = code.co_varnames[:count]
-    required = count - len(function.__defaults__ or ())
-    if code.co_kwonlyargcount > len(function.__kwdefaults__ or {}):
-        required = 1_000  # a keyword has to be given: nobody calls applications so
+    only = code.co_varnames[count : count + code.co_kwonlyargcount]
     return _Shape(
         names,
-        required,
+        count - len(function.__defaults__ or ()),
         float("inf") if code.co_flags & _CO_VARARGS else count,
         bool(code.co_flags & _CO_COROUTINE),
+        frozenset(only).difference(function.__kwdefaults__ or ()),
     )
 
 

@@ -44,12 +44,22 @@ def name_of(application: Any) -> str:
         return f"{_class_name(own if is_a(own, type) else type(own))}.{method}"
     if type(application) is types.FunctionType:
         if lookup(application, "__wrapped__") is MISSING:
-            return application.__qualname__.partition(".<locals>")[0]
+            return _function_name(application.__qualname__)
         # functools.wraps has named it after what it wraps.
-        return application.__code__.co_qualname.partition(".<locals>")[0]
+        return _function_name(application.__code__.co_qualname)
     if is_a(application, types.BuiltinFunctionType):
         return str(application.__qualname__)
     return _class_name(application if is_a(application, type) else type(application))
+
+
+def _function_name(qualname: str) -> str:
+    """Return who made a function: of a method its class, of others the outermost function.
+
+    >>> _function_name("make.<locals>.layer"), _function_name("test.<locals>.Site.serve")
+    ('make', 'Site.serve')
+    """
+    parts = qualname.split(".<locals>.")
+    return next((part for part in reversed(parts) if "." in part), parts[0])
 
 
 def _class_name(cls: type) -> str:

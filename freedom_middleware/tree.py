@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .errors import ApplicationTypeError, FreedomError
 from .lazy import Lazy
 from .origins import framework_of, relative, where_of
-from .places import MISSING, Place, behind, declared, is_a, lookup, places_in
+from .places import MISSING, Place, behind, declared, entry_of, is_a, lookup, places_in
 from .plausible import is_telling, kind_by_looks
 from .specs import raised
 from .targets import name_of
@@ -467,7 +467,7 @@ def _shown(application: Any) -> Iterator[tuple[Place, str, bool]]:
     for place in places_in(application):
         telling = is_telling(place.name)
         value = _value_of(place)
-        if is_a(value, dict, list, tuple):
+        if _is_table(value):
             for inner, label in _items(value, place, _texts(value), 4):
                 yield inner, label, telling
         yield place, "", telling
@@ -485,12 +485,17 @@ def _items(
             own = [place.name or place.path.removeprefix(held.path).strip("[]")]
         else:
             own = [] if is_row or len(places) == 1 else [str(number)]
-        if not is_a(value, dict, list, tuple):
+        if not _is_table(value):
             yield place, " ".join([*labels, *own])
         elif levels > 1:
             texts = _texts(value)
             more = [*own, *texts] if is_a(container, dict) else texts or own
             yield from _items(value, place, [*labels, *more], levels - 1)
+
+
+def _is_table(thing: Any) -> bool:
+    """Say whether *thing* only holds; what can be called as well calls what it holds."""
+    return is_a(thing, dict, list, tuple) and entry_of(type(thing), "__call__") is MISSING
 
 
 def _texts(container: Any) -> list[str]:

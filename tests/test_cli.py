@@ -547,7 +547,7 @@ clean = CloseGuard(hello)
 """
 
 CHECKED = """\
-1 layer, 40 scenarios, no innermost application called                     N.N s
+1 layer, 42 scenarios, no innermost application called                     N.N s
 
   outermost first                whole   left unread raises  empty   HEAD   file
   loses          leaking.py:5     LOST   LOST   LOST   LOST   LOST   LOST   LOST
@@ -662,7 +662,7 @@ class TestCheck:
             (["--format", "json"], '{\n  "layers": ['),
             (["--format", "sarif"], '{\n  "$schema": '),
             (["--format", "junit"], "<?xml version="),
-            (["--format", "text"], "1 layer, 40 scenarios"),
+            (["--format", "text"], "1 layer, 42 scenarios"),
         ],
         ids=str,
     )
@@ -679,14 +679,14 @@ class TestCheck:
             ("leaks.xml", [], "<?xml version="),
             ("leaks.json", [], '{\n  "layers": ['),
             ("leaks", ["--format", "junit"], "<?xml version="),
-            ("leaks.txt", [], "1 layer, 40 scenarios"),
+            ("leaks.txt", [], "1 layer, 42 scenarios"),
         ],
     )
     def test_a_file_is_written_and_the_text_printed(self, project, name, arguments, starts):
         checked = run("check", "leaking", "--output", name, *arguments)
 
         assert (project / name).read_text().startswith(starts)
-        assert checked.stdout.startswith("1 layer, 40 scenarios")
+        assert checked.stdout.startswith("1 layer, 42 scenarios")
         assert checked.stdout.endswith(f"Written: {name}\n")
         assert checked.returncode == 1
 
@@ -961,7 +961,7 @@ class TestProgress:
         first, *_, last = said.split("\r\x1b[2K")
         assert "slow #2" in said
         assert "[#" in said
-        assert last.startswith("2 layers, 40 scenarios")
+        assert last.startswith("2 layers, 42 scenarios")
         assert first == ""
 
     def test_nobody_else_does(self):

@@ -34,6 +34,9 @@ class Hidden:
 def takes_any(*args, **kwargs): ...
 
 
+def with_keyword(environ, start_response, *, application): ...
+
+
 @functools.wraps(hello)
 def decorated(*args, **kwargs): ...
 
@@ -86,6 +89,7 @@ SURE = [
     Instance().__call__,
     functools.partial(with_first, "name"),
     functools.partial(with_last, extra=1),
+    functools.partial(with_keyword, application=hello),
     decorated,
     Mount(None, {}),
     wrapping(hello),
@@ -98,6 +102,8 @@ NEVER = [
     lambda request, response: None,
     lambda environ: None,
     lambda environ, start_response, *, key: None,
+    with_keyword,
+    functools.partial(with_keyword, other=hello),
     lambda: None,
     lambda a, b, c: None,
     coroutine,

@@ -196,6 +196,33 @@ def with_default(application):
     return layer
 
 
+def by_keyword(inner):
+    return functools.partial(with_keyword, application=inner)
+
+
+def with_keyword(environ, start_response, *, application):
+    return application(environ, start_response)
+
+
+def method_of_a_local_class(inner):
+    class Local:
+        def __init__(self):
+            self.application = inner
+
+        def serve(self, environ, start_response):
+            return self.application(environ, start_response)
+
+    return Local().serve
+
+
+class ThatHolds(list):
+    def __init__(self, inner):
+        super().__init__([inner])
+
+    def __call__(self, environ, start_response):
+        return self[0](environ, start_response)
+
+
 OF_ONE = [
     (Layer, "Layer", "tests/test_tree.py"),
     (lambda inner: Layer(inner).__call__, "Layer.__call__", "tests/test_tree.py"),
@@ -204,6 +231,9 @@ OF_ONE = [
     (decorate, "decorate", "tests/test_tree.py"),
     (with_default, "with_default", "tests/test_tree.py"),
     (lambda inner: functools.partial(call, inner), "call", "tests/test_tree.py"),
+    (by_keyword, "with_keyword", "tests/test_tree.py"),
+    (method_of_a_local_class, "Local.serve", "tests/test_tree.py"),
+    (ThatHolds, "ThatHolds", "tests/test_tree.py"),
     (wrapping, "FunctionWrapper", ""),
     (wrapt.CallableObjectProxy, "CallableObjectProxy", ""),
     (wsgify, "wsgify", "WebOb"),
@@ -252,6 +282,20 @@ class TestOtherPeoplesLayers:
 
         assert draw(decorate(guard)) == "decorate\n└─ CloseGuard\n   └─ hello"
         assert draw(decorate(flask_behind_a_proxy())).startswith("decorate\n└─ Flask\n")
+
+    def test_nor_does_it_behind_a_proxy_or_in_an_instance(self):
+        assert draw(decorate(wrapping(CloseGuard(hello)))).startswith(
+            "decorate\n└─ FunctionWrapper\n   └─ CloseGuard\n"
+        )
+
+        class Decorates:
+            def __init__(self, application):
+                functools.update_wrapper(self, application)
+
+            def __call__(self, environ, start_response):
+                return self.__wrapped__(environ, start_response)
+
+        assert not draw(Decorates(CloseGuard(hello))).startswith("CloseGuard")
 
     def test_a_function_that_only_names_what_it_wraps(self):
         def layer(environ, start_response):

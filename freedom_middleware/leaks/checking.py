@@ -208,18 +208,13 @@ def _drive(
     guarded: bool = False,
 ) -> list[tuple[str, Driven]]:
     """Drive *layer* in all scenarios, by all requests; *late*: and wait for a guard."""
-
-    def drive() -> list[tuple[str, Driven]]:
-        return [
-            (scenario, session.drive(layer, SCENARIOS[scenario], request, guarded=guarded))
-            for scenario in scenarios
-            for request in layer.requests
-        ]
-
-    seen = drive()
-    if not layer.remembers and not any(driven.records for _, driven in seen):
-        layer.remembers = True
-        seen = drive()
+    seen: list[tuple[str, Driven]] = []
+    for scenario in scenarios:
+        for request in layer.requests:
+            driven = session.drive(layer, SCENARIOS[scenario], request, guarded=guarded)
+            if late:
+                driven.let_go()
+            seen.append((scenario, driven))
     if late:
         # What a guard was left with, it closes at the next request to that thread.
         gc.collect()

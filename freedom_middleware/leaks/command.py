@@ -21,7 +21,7 @@ from .checking import check
 from .connections import held_elsewhere
 from .fix import Unfit, propose, prove
 from .junit import to_junit
-from .report import BEYOND, WIDTH, to_dict, to_text, written
+from .report import BEYOND, WIDTH, to_dict, to_text, typed, written
 from .sarif import to_sarif
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def _fix(result: _Result, asked: Asked, terminal: Terminal) -> int:
         )
     say(f"Checked again with this change, in a process of its own: {outcome}.")
     if not (asked.yes or (sys.stdout.isatty() and confirmed("Write it?"))):
-        print(f"To write it:  freedom-middleware check {printable(asked.spec)} --fix --yes")
+        print(f"To write it:  freedom-middleware check {typed(asked.spec)} --fix --yes")
         return 1
     for change in changes.values():
         change.write()

@@ -22,7 +22,7 @@ from ..tree import package_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["hidden_places"]
+__all__ = ["forget", "hidden_places"]
 
 _CACHED = type(functools.cache(len))
 
@@ -93,6 +93,13 @@ def _returned(function: Any, path: str, held: Place) -> Iterator[Place]:
 
     if len(found) == 1 and found[0] is not None:
         yield Place("", f"{path}()", read, replace, held)
+
+
+def forget(place: Place) -> None:
+    """Have a cached function forget what it was first asked for meanwhile."""
+    held: Any = place.held.get() if place.held is not None else None
+    if is_a(held, _CACHED):
+        _CACHED.cache_clear(held)
 
 
 def _in_code(thing: Any, path: str) -> Iterator[Place]:

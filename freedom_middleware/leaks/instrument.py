@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import re
 import threading
 import types
 import weakref
@@ -19,15 +20,21 @@ from typing import TYPE_CHECKING, Any
 
 from ..environ import CHECKING
 from ..ledger import Ledger
-from ..origins import framework_of
+from ..origins import framework_of, where_of
 from ..places import MISSING, Place, behind, is_a, lookup
-from ..plausible import is_telling, kind_by_looks, takes_requests
+from ..plausible import (
+    ignores_start_response,
+    is_telling,
+    kind_by_looks,
+    takes_requests,
+)
 from ..tree import Edge, adapted, candidates, describe, edges_of, name_of, package_of
-from .hidden import hidden_places
+from .between import called_in
+from .hidden import forget, hidden_places
 from .probe import Probe, Record, probe_for
 from .requests import CREDENTIALS, Request, environ_for, requests_for
 from .scenarios import SCENARIOS, Outcome, Scenario, answer, awaited, serve
-from .swap import function_of, original_of, probe_in_code
+from .swap import author_of, function_of, original_of, probe_in_code, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -61,7 +68,7 @@ class Link:
 
     def __init__(self, parent: Layer, child: Layer, edge: Edge, *, sure: bool) -> None:
         self.parent, self.child, self.label, self.sure = parent, child, edge.label, sure
-        self.places, self.routes = edge.places, edge.routes
+        self.places, self.routes, self.through = edge.places, edge.routes, edge.through
         self.request: Request | None = None
         self.hops: list[str] = []
         self.probes: list[tuple[Place, Probe]] = []
@@ -78,7 +85,6 @@ class Layer:
         hops: What stands between it and its children, and cannot be told from it.
         is_bridge: What is called by it runs on another thread, as behind an ASGI application.
         patches: With what somebody has replaced its methods.
-        remembers: It answers from memory what it was asked before.
     """
 
     def __init__(self, application: Any, shown: Any) -> None:
@@ -87,7 +93,6 @@ class Layer:
         self.links: list[Link] = []
         self.hops: list[str] = []
         self.is_bridge = False
-        self.remembers = False
         self.patches: list[Any] = []
         self.way: Link | None = None
         self.waited_in_vain = 0
@@ -95,7 +100,7 @@ class Layer:
     @property
     def name(self) -> str:
         """What its user calls it, and what could not be told from it."""
-        name = name_of(self.application if self.links else self.shown)
+        name = name_of(author_of(self.application) if self.links else self.shown)
         if self.patches:
             by = (framework_of(patch).rpartition(" ")[0] for patch in self.patches)
             names = zip(by, map(name_of, self.patches), strict=True)
@@ -106,8 +111,9 @@ class Layer:
     @property
     def origin(self) -> str:
         """The distribution that it comes from, or ``FILE:LINE``."""
-        told = describe(self.patches[0] if self.patches else self.application)
-        return told.framework or told.where
+        own = self.patches[0] if self.patches else author_of(self.application)
+        told = describe(own)
+        return where_of(view_of(own)) or told.framework or told.where
 
     @property
     def is_layer(self) -> bool:
@@ -144,6 +150,11 @@ class Driven:
         self.records: list[Record] = []
         self.buffered = False
         self.files_lost = False
+
+    def let_go(self) -> None:
+        """Keep no body any longer, so that a guard sees what is dropped."""
+        for outcome in self.outcomes:
+            outcome.body = None
 
 
 def numbered(layers: Iterable[Layer]) -> dict[Layer, str]:
@@ -185,8 +196,10 @@ class Session:
         self._inside = inside
         self._number = itertools.count()
         self._set: list[tuple[Place, Any]] = []
+        self._probes: list[weakref.ref[Probe]] = []
         self._acts: dict[Link, Act] | None = None
         self._known: dict[int, Layer] = {}
+        self._told_apart: list[Any] = []
         self._application = application
         self.root: Layer
         self.layers: list[Layer] = []
@@ -197,11 +210,12 @@ class Session:
     def __enter__(self) -> Session:
         _one_at_a_time.acquire()
         try:
-            self.root = self._look(adapted(self._application), self._application, [])
-            for layer in self._known.values():
-                for link in layer.links:
-                    self._put(link)
-            self._discover(self.root)
+            self._find()
+            while between := self._between():
+                self._told_apart += between
+                self._put_back()
+                self._take_out()
+                self._find()
             self.unreached = [
                 f"{name_of(link.child.shown)} (in {f'{layer.name} {link.label}'.rstrip()})"
                 for layer in self.layers
@@ -214,21 +228,70 @@ class Session:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        stopped: BaseException | None = None
         try:
-            while self._set:
-                place, value = self._set[-1]
-                try:
-                    place.set(value)
-                except Exception as error:  # noqa: BLE001 - the others are put back as well
-                    stopped = error
-                self._set.pop()
+            stopped = self._put_back()
+            self._take_out()
         except BaseException:  # interrupted: what is left is put back all the same
             self.__exit__()
             raise
         _one_at_a_time.release()
         if stopped is not None:
             raise stopped
+
+    def _put_back(self, count: int = 0) -> Exception | None:
+        """Undo all but the first *count* changes; return what one of them raised."""
+        stopped: Exception | None = None
+        while len(self._set) > count:
+            place, value = self._set[-1]
+            try:
+                place.set(value)
+            except Exception as error:  # noqa: BLE001 - the others are put back as well
+                stopped = error
+            self._set.pop()
+        return stopped
+
+    def _take_out(self) -> None:
+        """Take out the probes that layers have put elsewhere, when they were first asked."""
+        for layer in self._known.values():
+            for link in layer.links:
+                link.probes.clear()
+        kept = {
+            id(probe): probe for probe in (kept() for kept in self._probes) if probe is not None
+        }
+        for layer in self._known.values() if kept else ():
+            own = layer.application
+            for edge in candidates(own, look=hidden_places(own)):
+                if id(edge.application) in kept:
+                    for place in edge.places:
+                        if place.path.endswith("()"):
+                            forget(place)
+                            continue
+                        with suppress(AttributeError, TypeError, ValueError, LookupError):
+                            place.set(kept[id(edge.application)]._freedom_target)
+
+    def _find(self) -> None:
+        self._known.clear()
+        self.layers.clear()
+        self.alone.clear()
+        self.root = self._look(adapted(self._application), self._application, [])
+        for layer in self._known.values():
+            for link in layer.links:
+                self._put(link)
+        self._discover(self.root)
+
+    def _between(self) -> list[Any]:
+        """Return what stands between a layer and its children, and is a layer as well."""
+        found: list[Any] = []
+        for layer in self.layers:
+            for link in [] if layer.is_bridge else layer.driven:
+                things = [thing for thing in link.through if not self._is_told_apart(thing)]
+                assert link.request is not None
+                send = functools.partial(self._attempt, layer, link.request)
+                found += called_in(send, things) if things else []
+        return found
+
+    def _is_told_apart(self, thing: Any) -> bool:
+        return any(thing is each for each in self._told_apart)
 
     # -- look: nothing is touched, nothing is called --
 
@@ -253,7 +316,10 @@ class Session:
         original, patches = original_of(layer.application)
         own = package_of(layer.application)
         layer.patches = [patch for patch in patches if package_of(patch) != own]
-        for edge in edges_of(layer.application, above=above):
+        edges = edges_of(layer.application, above=above)
+        if len(edges) > 1:
+            edges = tuple(edge for edge in edges if not _is_helper(edge)) or edges
+        for edge in edges:
             found = True
             if kind_by_looks(edge.application, telling=True) != "ASGI":
                 yield edge, True
@@ -276,7 +342,10 @@ class Session:
         guesses = [
             guess
             for guess in candidates(application, look=hidden_places(application))
-            if kind_by_looks(guess.application, telling=_tells(guess))
+            if kind_by_looks(
+                guess.application,
+                telling=_tells(guess) or self._is_told_apart(guess.application),
+            )
             and not _is_response(guess.application)
             and not any(
                 guess.application is outer
@@ -302,9 +371,16 @@ class Session:
             held = behind(place.get())
             if type(held).__mro__[1] is Probe or held is not link.child.application:
                 continue  # somebody else's place as well
-            self._set += [(each, each.get()) for each in place.chain()]
-            link.probes.append((place, probe_for(held, self._act_of(link))))
-            place.set(link.probes[-1][1])
+            kept = [(each, each.get()) for each in place.chain()]
+            probe = probe_for(held, self._act_of(link))
+            try:
+                place.set(probe)
+            except (AttributeError, TypeError, ValueError, LookupError):
+                self._put_in_code(link)  # as where a layer is a tuple: it cannot be replaced
+                continue
+            self._set += kept
+            link.probes.append((place, probe))
+            self._probes.append(weakref.ref(probe))
 
     def _put_in_code(self, link: Link) -> bool:
         """Put a probe into the code of what is called, which stays what it is."""
@@ -313,6 +389,7 @@ class Session:
             return False
         for place, probe in link.probes:
             if place.get() is probe:
+                self._set.append((place, probe))
                 place.set(link.child.application)
         code = Place(
             "",
@@ -344,16 +421,8 @@ class Session:
         requests = requests_for(layer.links, entry or Request(self._paths[0]), self._paths)
         for request in requests:
             self._attempt(layer, request)
-        refused = [] if layer.driven else [link for link in layer.links if link.sure]
-        put = [self._put_in_code(link) for link in refused]
-        if any(put):
-            # It refuses whatever passes for what it holds.
-            for request in requests:
-                self._attempt(layer, request)
         if layer.is_layer and not layer.driven:
-            # It wants to know who asks.
-            for request in requests:
-                self._attempt(layer, request._replace(asks=(*request.asks, *CREDENTIALS)))
+            self._insist(layer, requests)
         for request in requests[:1] if layer.driven else []:
             while any(link.request is None for link in layer.links):
                 called = frozenset(layer.driven)
@@ -371,6 +440,28 @@ class Session:
                 continue
             self._discover(child)
 
+    def _insist(self, layer: Layer, requests: list[Request]) -> None:
+        """Try what else may make *layer* call its children, until something does."""
+        count = len(self._set)
+        put = [self._put_in_code(link) for link in layer.links if link.sure]
+        if any(put):
+            # It refuses whatever passes for what it holds.
+            for request in requests:
+                self._attempt(layer, request)
+            if not layer.driven:
+                self._put_back(count)
+        # It, or what is around it, remembers what was asked before, or wants to know who asks.
+        for asks, elsewhere in (((), True), (CREDENTIALS, False), (CREDENTIALS, True)):
+            for request in () if layer.driven else requests:
+                more = request._replace(asks=(*request.asks, *asks))
+                self._attempt(layer, self._elsewhere(more) if elsewhere else more)
+
+    def _elsewhere(self, request: Request) -> Request:
+        """Return *request* for a path below its own that nobody has asked for yet."""
+        path, mark, query = request.path.partition("?")
+        below = f"{path.rstrip('/')}/{next(self._number)}"
+        return request._replace(path=f"{below}{mark}{query}")
+
     def _attempt(self, layer: Layer, request: Request) -> None:
         """Send *request*, and note which of the children are called."""
 
@@ -383,7 +474,20 @@ class Session:
 
             return act
 
-        outcome = self._send(layer, request, {link: noting(link) for link in layer.links})
+        reached: list[Any] = []
+
+        def alone(target: Any, environ: Environ, start_response: StartResponse) -> Body:
+            reached.append(target)
+            return _read_here(target, environ, start_response)
+
+        acts: dict[Link, Act] = {link: noting(link) for link in layer.links}
+        if layer.way is not None:
+            acts[layer.way] = alone
+        outcome = self._send(layer, request, acts)
+        if layer.way is not None and not reached:
+            # What is around it remembers what it was asked before.
+            request = self._elsewhere(request)
+            self._send(layer, request, acts)
         if layer is self.root and request == Request(self._paths[0]):
             if outcome.raised:
                 self.baseline = [f"{request} raised {outcome.raised[0]!r}"]
@@ -399,23 +503,14 @@ class Session:
         entry, acts = layer, dict(acts)
         for link in request.refusing:
             acts.setdefault(link, _refuse)
-        passing: list[_Passing] = []
-
-        def pass_on(target: Any, environ: Environ, start_response: StartResponse) -> Body:
-            passing.append(_Passing(target(environ, start_response)))
-            return passing[-1]
-
         while entry.way is not None:
-            acts.setdefault(entry.way, pass_on)
+            acts.setdefault(entry.way, _read_here)
             entry = entry.way.parent
         self._acts = acts
         try:
             return serve(entry.application, self._environ(request), SCENARIOS["whole"])
         finally:
             self._acts = None
-            for body in passing:  # those that a guilty layer above has lost
-                with suppress(Exception):
-                    body.close()
 
     def _environ(self, request: Request) -> Environ:
         return environ_for(request, next(self._number))
@@ -425,6 +520,9 @@ class Session:
     ) -> Driven:
         """Send *layer* a request, through those outside, and end it as *scenario* says.
 
+        Where its children are not called, something may remember what it was asked before,
+        so another path is tried.
+
         Args:
             layer: Which layer.
             scenario: How its children answer, and how the response is ended.
@@ -432,9 +530,16 @@ class Session:
             guarded: Leave the guards that are its children where they are, and answer for
                 what they guard.
         """
+        driven = self._driven(layer, scenario, request, guarded)
+        if driven.records:
+            return driven
+        again = self._driven(layer, scenario, self._elsewhere(request), guarded)
+        return again if again.records else driven
+
+    def _driven(
+        self, layer: Layer, scenario: Scenario, request: Request, guarded: bool
+    ) -> Driven:
         driven = Driven()
-        if layer.remembers:
-            request = request._replace(path=f"{request.path.rstrip('/')}/{next(self._number)}")
         if layer.is_bridge and scenario.most is not None:
             return driven  # a thread would wait for ever to hand over the next chunk
         if scenario.method != "GET":
@@ -501,15 +606,31 @@ def _is_inside(place: Place, path: str) -> bool:
 def _tells(guess: Edge) -> bool:
     """Say whether the name tells under which a guess is held.
 
-    Further in, only a variable of a function does, and not if what it holds takes anything:
-    a proxy may.
+    Further in, only a variable of a function does, or of a module that the layer itself names,
+    and not if what it holds takes anything: a proxy may.
     """
     place = guess.places[0]
     if not is_telling(place.name):
         return False
     if place.path == f".{place.name}":
         return True
-    return place.path.endswith(f"<{place.name}>") and takes_requests(guess.application)
+    return (
+        place.path.endswith(f"<{place.name}>")
+        or place.path == f":{place.name}"
+        or re.fullmatch(rf":\w+\['{place.name}'\]", place.path) is not None
+    ) and takes_requests(guess.application)
+
+
+def _is_helper(edge: Edge) -> bool:
+    """Say whether a variable holds what is called as an application is, and answers nothing."""
+    return (
+        bool(edge.places)
+        and all(
+            place.path in (f".{place.name}", f"<{place.name}>") and not is_telling(place.name)
+            for place in edge.places
+        )
+        and ignores_start_response(edge.application)
+    )
 
 
 def _is_response(thing: Any) -> bool:
@@ -528,20 +649,10 @@ def _pass_on(target: Any, environ: Environ, start_response: StartResponse) -> Bo
     return body
 
 
-class _Passing:
-    """A body on its way through layers that are not being judged, closed in any case."""
-
-    def __init__(self, body: Any) -> None:
-        self._body = body
-        self._closed = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._body)
-
-    def close(self) -> None:
-        if not self._closed and hasattr(self._body, "close"):
-            self._closed = True
-            self._body.close()
+def _read_here(target: Any, environ: Environ, start_response: StartResponse) -> Body:
+    """Read and close what *target* answers: what is around it may not."""
+    serve(target, environ, SCENARIOS["whole"])
+    return _neutral(target, environ, start_response)
 
 
 def _neutral(_target: Any, _environ: Environ, start_response: StartResponse) -> Body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from ..terminal import PLAIN, counted, cut, padded, printable, width_of, wrapped
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..terminal import Terminal
     from .checking import Report
 
-__all__ = ["BEYOND", "to_dict", "to_text", "written"]
+__all__ = ["BEYOND", "to_dict", "to_text", "typed", "written"]
 
 WIDTH = 80
 
@@ -253,10 +254,19 @@ def _advice(
             yield from _indented(terminal, text, width, "  ")
         else:
             yield f"  Fix:  application = {printable(name)}(CloseGuard(application))"
-            yield f"  Try:  freedom-middleware check {printable(spec)} --guarded"
+            yield f"  Try:  freedom-middleware check {typed(spec)} --guarded"
         if is_found:
-            yield f"  Do:   freedom-middleware check {printable(spec)} --fix"
+            yield f"  Do:   freedom-middleware check {typed(spec)} --fix"
     yield from (f"  Help: freedom-middleware help {fault}" for fault in faults)
+
+
+def typed(spec: str) -> str:
+    """Return what was checked as it is typed into a shell.
+
+    >>> typed("shop:make_app()"), typed("mysite.wsgi")
+    ("'shop:make_app()'", 'mysite.wsgi')
+    """
+    return shlex.quote(printable(spec))
 
 
 def written(label: str) -> str:

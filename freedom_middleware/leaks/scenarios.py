@@ -108,6 +108,22 @@ def _scenarios() -> Iterator[Scenario]:
     yield page("part", "whole", "a part of a page", asks=part, headers=(*tagged, length))
     form = (*BROWSER, ("CONTENT_TYPE", "application/x-www-form-urlencoded"))
     yield page("post", "whole", "a form", method="POST", asks=(*form, ("CONTENT_LENGTH", "0")))
+    program = (("HTTP_ACCEPT", "application/json"),)
+    json = (("Content-Type", "application/json"),)
+    yield Scenario(
+        *("data", "whole", "JSON, for a program"),
+        asks=program,
+        headers=json,
+        chunks=(b'{"one": ', b"1}"),
+    )
+    cross = (("HTTP_ORIGIN", "http://check"), ("HTTP_ACCESS_CONTROL_REQUEST_METHOD", "PUT"))
+    yield page(
+        "options",
+        "whole",
+        "what may be asked from elsewhere",
+        method="OPTIONS",
+        asks=(*BROWSER, *cross),
+    )
     for status, *more in (
         ("302 Found", ("Location", "/elsewhere")),
         ("401 Unauthorized", ("WWW-Authenticate", 'Basic realm="check"')),
@@ -194,12 +210,14 @@ class Outcome:
         status: The status line, or None.
         raised: What the call, the body or its close raised.
         is_file: Whether the body was the server's own file wrapper.
+        body: What was closed, kept for as long as it is to be judged: a finalizer is no close.
         threads: The threads that the server called and closed on.
     """
 
     status: str | None = None
     raised: list[BaseException] = field(default_factory=list)
     is_file: bool = False
+    body: object = None
     threads: set[threading.Thread] = field(default_factory=set)
 
 
@@ -230,6 +248,7 @@ def serve(
     except Exception as error:  # noqa: BLE001 - a server survives it
         outcome.raised.append(error.with_traceback(None))
         return outcome
+    outcome.body = body
     outcome.is_file = isinstance(body, FileWrapper)
     try:
         if scenario.most != 0:

@@ -12,7 +12,9 @@ import functools
 import types
 from typing import TYPE_CHECKING, Any
 
-from ..places import MISSING, entry_of, is_a, places_in
+from ..places import MISSING, entry_of, is_a, lookup, places_in
+from ..plausible import kind_by_looks
+from ..tree import package_of
 from .probe import request_in
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from .probe import Act
 
-__all__ = ["function_of", "original_of", "probe_in_code"]
+__all__ = ["author_of", "function_of", "original_of", "probe_in_code", "view_of"]
 
 
 def function_of(application: Any) -> types.FunctionType | None:
@@ -95,17 +97,29 @@ def original_of(application: Any, steps: int = 8) -> tuple[Any, list[Any]]:
     for name in ("__call__", "wsgi_app", "wsgi"):
         method, around = entry_of(type(application), name), []
         while steps and (inner := next(_methods_in(method), None)) is not None:
-            around.append(_author_of(method))
+            around.append(author_of(method))
             method, steps = inner, steps - 1
         if around and type(method) is types.FunctionType:
             return types.MethodType(method, application), around
     return MISSING, []
 
 
-def _author_of(patch: Any) -> Any:
-    """Return the function that patches; of a wrapt proxy, the one that its author wrote."""
-    entry = entry_of(type(patch), "_self_wrapper")
-    return patch if entry is MISSING else entry.__get__(patch)
+def author_of(layer: Any) -> Any:
+    """Return *layer*; of a wrapt proxy, the function that its author wrote."""
+    entry = entry_of(type(layer), "_self_wrapper")
+    return layer if entry is MISSING else entry.__get__(layer)
+
+
+def view_of(layer: Any) -> Any:
+    """Return the view of which somebody's adapter made *layer*, else ``MISSING``.
+
+    Werkzeug's ``Request.application`` and WebOb's ``wsgify`` do; what such a layer does, its
+    view does.
+    """
+    if type(layer) is types.FunctionType:
+        view = lookup(layer, "__wrapped__")
+        return MISSING if kind_by_looks(view, telling=True) else view
+    return lookup(layer, "func") if package_of(layer) == "webob" else MISSING
 
 
 def _methods_in(method: Any) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
 from itertools import chain
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from tests.neighbours import layers as neighbours
 
@@ -260,6 +260,21 @@ def unless_head(application):
     return layer
 
 
+def on_last_reference(application):
+    class Body:
+        def __init__(self, body):
+            self._body = body
+
+        def __iter__(self):
+            return iter(self._body)
+
+        def __del__(self):
+            with suppress(Exception):
+                getattr(self._body, "close", lambda: None)()
+
+    return lambda environ, start_response: Body(application(environ, start_response))
+
+
 FAULTY = {
     by_chain: {"close-lost"},
     by_list: {"close-lost"},
@@ -359,9 +374,52 @@ def wrapping(application):
     return layer
 
 
+class InNamedTuple(NamedTuple):
+    application: object
+
+    def __call__(self, environ, start_response):
+        return list(self.application(environ, start_response))
+
+
+class InItself(dict):
+    def __call__(self, environ, start_response):
+        return list(self["application"](environ, start_response))
+
+
+def in_itself(application):
+    return InItself(application=application)
+
+
+def by_keyword(environ, start_response, *, application):
+    return list(application(environ, start_response))
+
+
+def in_partial_by_keyword(application):
+    return functools.partial(by_keyword, application=application)
+
+
+def in_wrapt_decorator(application):
+    import wrapt
+
+    @wrapt.decorator
+    def losing(wrapped, instance, args, kwargs):
+        return list(wrapped(*args, **kwargs))
+
+    return losing(application)
+
+
+class InWrapped:
+    def __init__(self, application):
+        functools.update_wrapper(self, application)
+
+    def __call__(self, environ, start_response):
+        return list(self.__wrapped__(environ, start_response))
+
+
 HOLDERS = (
     *(InAttribute, InSlot, InTuple, InDict, Deep, in_partial, in_default, in_method),
-    *(in_proxy, wrapping, by_list),
+    *(in_proxy, wrapping, by_list, in_itself, in_partial_by_keyword),
+    *(in_wrapt_decorator, InWrapped),
 )
 
 
@@ -540,7 +598,7 @@ HIDERS = (
     *(in_global, in_global_table, in_module, in_class, in_class_itself),
     *(in_closure_of_a_method, in_instances, in_instances_of_a_partial, in_variable, in_local),
     *(in_reference, in_weak_values, in_weak_proxy, in_cache, in_cache_with_a_size, in_queue),
-    *(in_view, in_namespace, under_a_type, under_its_identity),
+    *(in_view, in_namespace, under_a_type, under_its_identity, InNamedTuple),
 )
 
 
@@ -595,6 +653,8 @@ CONDITIONS = {
     "browser": if_asked("HTTP_USER_AGENT", "Mozilla"),
     "form": if_asked("REQUEST_METHOD", "POST"),
     "range": if_asked("HTTP_RANGE", "bytes="),
+    "json": if_answered(lambda status, headers: "json" in headers.get("Content-Type", "")),
+    "preflight": if_asked("REQUEST_METHOD", "OPTIONS"),
     "known": if_asked("HTTP_IF_NONE_MATCH", '"'),
 }
 
@@ -646,6 +706,67 @@ def remembers(application):
         else:
             start_response("200 OK", [])
         return known[path]
+
+    return layer
+
+
+def remembers_some(application):
+    """Answers a page from memory whatever is asked for, if it was a GET."""
+    known = {}
+
+    def layer(environ, start_response):
+        if environ["REQUEST_METHOD"] != "GET":
+            return application(environ, start_response)
+        path = environ["PATH_INFO"]
+        if path not in known:
+            body = application(environ, start_response)
+            try:
+                known[path] = list(body)
+            finally:
+                getattr(body, "close", lambda: None)()
+        else:
+            start_response("200 OK", [])
+        return known[path]
+
+    return layer
+
+
+class MadeLate:
+    """Makes what it calls when it is first asked."""
+
+    def __init__(self, make):
+        self.make, self.application = make, None
+
+    def __call__(self, environ, start_response):
+        if self.application is None:
+            self.application = self.make()
+        return self.application(environ, start_response)
+
+
+def asks_a_helper(application):
+    def session_of(environ, start_response):
+        return {"of": environ["PATH_INFO"]}
+
+    def layer(environ, start_response):
+        environ["session"] = session_of(environ, start_response)
+        return application(environ, start_response)
+
+    return layer
+
+
+def closes_unread(application):
+    def layer(environ, start_response):
+        body = application(environ, start_response)
+        getattr(body, "close", lambda: None)()
+        start_response("200 OK", [])
+        return []
+
+    return layer
+
+
+def generates(application):
+    def layer(environ, start_response):
+        yield from application(environ, start_response)
 
     return layer
 

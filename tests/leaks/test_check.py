@@ -1,8 +1,10 @@
 """A check names who is at fault, wherever it stands, and leaves everything as it was."""
 
+import functools
 import sys
 import threading
 import types
+from contextlib import contextmanager
 
 import pytest
 import wrapt
@@ -22,18 +24,24 @@ from tests.leaks.layers import (
     HIDERS,
     HOLDERS,
     InTuple,
+    MadeLate,
+    asks_a_helper,
     by_chain,
     by_list,
     by_path,
     calls_nobody,
+    closes_unread,
     fails,
     forgets_the_first,
+    generates,
     in_partial,
     in_weak_proxy,
     keeps_errors,
+    on_last_reference,
     proxy_fix,
     raises,
     remembers,
+    remembers_some,
     stops,
     wants_a_name,
 )
@@ -63,6 +71,12 @@ class TestEachFault:
         # What is closed too early, or elsewhere, was asked for by the layer itself.
         beyond = {"close-early", "close-wrong-thread"}
         assert ids_of(report) == FAULTY[layer] & beyond
+
+    def test_what_only_a_finalizer_closes_is_lost(self):
+        report = check(on_last_reference(never_called))
+
+        assert ids_of(report) == {"close-lost"}
+        assert check(on_last_reference(never_called), inside=CloseGuard).findings == []
 
     @pytest.mark.filterwarnings("error")
     def test_what_was_dropped_before_is_no_fault_of_a_layer(self, monkeypatch):
@@ -123,8 +137,82 @@ class TestEachFault:
 
         report = check(Outer(Box(hello)))
 
-        assert report.layers == ["Outer with Box inside", "hello"]
-        assert list(report.culprits) == ["Outer with Box inside"]
+        assert report.layers == ["Outer", "Box", "hello"]
+        assert list(report.culprits) == ["Outer"]
+
+    def test_what_cannot_be_told_apart_is_named_with_it(self):
+        box = wrapt.CallableObjectProxy(by_list)
+
+        class Outer:
+            def __init__(self, application):
+                self.box = [box, application]
+
+            def __call__(self, environ, start_response):
+                layer, application = self.box
+                return layer(application)(environ, start_response)
+
+        report = check(Outer(hello))
+
+        assert set(report.culprits) == {"Outer"}
+
+    def test_names_tell_nothing_of_who_is_called(self):
+        class Passes:
+            def __init__(self, thing):
+                self.held = [thing]
+
+            def __call__(self, *request):
+                return self.held[0](*request)
+
+        def loses(thing):
+            return lambda e, s: list(thing(e, s))
+
+        report = check(Passes(Passes(loses(Passes(hello)))))
+
+        assert report.layers == [
+            "Passes",
+            "Passes #2",
+            "TestEachFault.test_names_tell_nothing_of_who_is_called",
+            "Passes #3",
+            "hello",
+        ]
+        assert list(report.culprits) == [
+            "TestEachFault.test_names_tell_nothing_of_who_is_called"
+        ]
+
+    def test_a_context_manager_that_takes_a_request_is_no_layer(self):
+        @contextmanager
+        def opened(e, s):
+            yield hello(e, s)
+
+        def layer(environ, start_response):
+            with opened(environ, start_response) as body:
+                return list(body)
+
+        assert check(layer).baseline == []
+
+    def test_what_only_answers_a_helper_is_no_child(self):
+        report = check(asks_a_helper(by_list(hello)))
+
+        assert report.layers == ["asks_a_helper", "by_list", "hello"]
+        assert set(report.culprits) == {"by_list"}
+
+    def test_is_found_inside_a_layer_that_reads_nothing(self):
+        report = check(closes_unread(generates(by_list(hello))))
+
+        assert set(report.culprits) == {"generates", "by_list"}
+
+    def test_is_found_behind_a_layer_that_remembers(self):
+        report = check(remembers_some(proxy_fix(by_list(remembers_some(by_chain(hello))))))
+
+        assert set(report.culprits) == {"by_list", "by_chain"}
+        assert (report.not_driven, report.alone, report.unreached) == ([], [], [])
+        assert "n/a" not in report.table["remembers_some"].values()
+
+    def test_is_found_where_nobody_asks(self):
+        report = check(calls_nobody(proxy_fix(by_list(proxy_fix(hello)))))
+
+        assert report.alone[0] == "ProxyFix"
+        assert set(report.culprits) == {"by_list"}
 
     @pytest.mark.parametrize("layer", [remembers, wants_a_name])
     def test_is_found_where_not_every_request_comes_through(self, layer):
@@ -357,6 +445,18 @@ class TestAfterwards:
             check(stack)
 
         assert self.held(stack) == before
+
+    def test_what_was_made_meanwhile_holds_no_probe(self):
+        cached = functools.cache(lambda: inner)
+        inner = by_list(hello)
+        late = MadeLate(lambda: inner)
+        asks = lambda environ, start_response: cached()(environ, start_response)  # noqa: E731
+
+        assert check(late).culprits
+        check(asks)
+
+        assert late.application is inner
+        assert cached() is inner
 
     def test_it_serves_as_before(self):
         stack = proxy_fix(InTuple(hello))

@@ -11,6 +11,7 @@ import pytest
 
 from freedom_middleware import CloseGuard
 from freedom_middleware.leaks import check
+from freedom_middleware.origins import relative
 from tests.leaks.layers import GUILTY, INNOCENT, by_list, proxy_fix
 
 
@@ -143,6 +144,7 @@ class TestWhatFrameworksMount:
             report = check(site)
 
             assert report.layers[-3:] == ["Request.application", "by_list", "never_called"]
+            assert report.origins["Request.application"].startswith(relative(__file__))
 
     def test_a_table_of_patterns(self):
         class Table:
@@ -165,6 +167,7 @@ class TestTracersThatPatchAtStart:
     CHECK = """
 import flask
 from freedom_middleware.leaks import check
+from freedom_middleware.origins import relative
 
 site = flask.Flask("site", root_path="/")
 report = check(site)
