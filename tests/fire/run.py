@@ -155,7 +155,11 @@ class Mishaps:
         while time.monotonic() < deadline:
             for response in self._journal.open(but_of=self.killed):
                 worker = response.opened.process
-                if response.path == "slow" and is_below(worker, self._site.process.pid):
+                if (
+                    response.path == "slow"
+                    and is_below(worker, self._site.process.pid)
+                    and age_of(worker) >= self._target.age_seconds
+                ):
                     return worker
             time.sleep(0.01)
         raise TimeoutError(f"{self._target.server.name} streams nothing:\n{self._site.log()}")
@@ -185,6 +189,14 @@ def is_below(process: int, ancestor: int) -> bool:
             return False
         process = int(status.rpartition(")")[2].split()[1])
     return False
+
+
+def age_of(process: int) -> float:
+    """Return for how many seconds *process* has been there; 0 if it has gone."""
+    try:
+        return time.time() - os.stat(f"/proc/{process}").st_mtime
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
 
 
 def guarded_and_open(journal: Journal, killed: set[int]) -> bool:

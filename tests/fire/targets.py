@@ -20,6 +20,7 @@ class Target:
         recycles: Whether a worker is replaced after a number of requests.
         preloads: Whether the application is loaded before the process forks.
         seconds: How long it is left alone after each mishap.
+        age_seconds: How old a worker has to be to meet one.
     """
 
     server: Server
@@ -28,6 +29,7 @@ class Target:
     recycles: bool = False
     preloads: bool = False
     seconds: float = 1.5
+    age_seconds: float = 0.0
 
 
 def gunicorn(kind: str) -> Target:
@@ -70,6 +72,7 @@ GRANIAN = Target(
     workers=True,
     reload=signal.SIGHUP,
     seconds=3.0,
+    age_seconds=6.0,
 )
 
 # A reload executes it anew: given port 0 it would then listen at another one.  No worker is
