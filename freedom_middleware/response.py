@@ -269,39 +269,46 @@ def _parts(
 
     An application that has nothing yet may give an empty chunk, and the server gets it.
     """
-    chunks = iter(body)
-    for chunk in chunks:
-        if chunk and held.refused is None:
-            held.decide()
-        if held.refused is not None:
-            break
-        yield (chunk,)
-    else:
-        chunk = b""
-        if held.refused is None:
-            held.decide()
-    if held.refused:
-        restart = _Restart(held.server_start_response, held.exc_info)
-        held.exc_info = None
-        del chunks, body
-        _discard(_taken(bodies), environ)
-        if held.is_closed:
-            return
-        body = instead(restart)
-        bodies.append(body)
-        if held.is_closed:  # meanwhile, by another thread
-            close_body(_taken(bodies))
-            return
+    try:
         chunks = iter(body)
         for chunk in chunks:
-            if chunk:
+            if chunk and held.refused is None:
+                held.decide()
+            if held.refused is not None:
                 break
             yield (chunk,)
         else:
             chunk = b""
-        if restart.exc_info is not None:
-            raise AssertionError("start_response must be called before the first chunk")
-        del body
+            if held.refused is None:
+                held.decide()
+    except BaseException:
+        held.exc_info = None  # as in hold()
+        raise
+    if held.refused:
+        restart = _Restart(held.server_start_response, held.exc_info)
+        held.exc_info = None
+        try:
+            del chunks, body
+            _discard(_taken(bodies), environ)
+            if held.is_closed:
+                return
+            body = instead(restart)
+            bodies.append(body)
+            if held.is_closed:  # meanwhile, by another thread
+                close_body(_taken(bodies))
+                return
+            chunks = iter(body)
+            for chunk in chunks:
+                if chunk:
+                    break
+                yield (chunk,)
+            else:
+                chunk = b""
+            if restart.exc_info is not None:
+                raise AssertionError("start_response must be called before the first chunk")
+            del body
+        finally:
+            restart.exc_info = None
     # A layer may keep the body in its environ, and what is left to be read needs neither.
     del bodies, held, environ, instead
     if chunk:
@@ -369,6 +376,8 @@ class HeldBody(chain[bytes]):
         try:
             close_body(body)
         finally:
+            if self._draft is not None:
+                self._draft.exc_info = None  # as in hold(): it may be close() that gave it
             if self._other is not None:
                 self._other.close()
 

@@ -1,6 +1,9 @@
+import contextlib
+import gc
 import io
 import logging
 import sys
+import weakref
 from wsgiref.util import FileWrapper
 
 import pytest
@@ -629,6 +632,87 @@ class TestDraft:
 
         assert list(body) == []
         assert application.body.closes == 1
+
+    @pytest.mark.refcounts
+    @pytest.mark.parametrize("late", ["404 Not", "500 No"])
+    @pytest.mark.parametrize("when", ["raised again", "not read on", "at close()"])
+    def test_its_reason_is_not_kept(self, server, when, late):
+        """A traceback leads to the application: else all waits for the collector."""
+
+        class Late(SpyBody):
+            def start(self):
+                try:
+                    raise LookupError("on purpose")
+                except LookupError:
+                    self.start_response(late, PLAIN, sys.exc_info())
+                    if when == "raised again":
+                        raise
+
+            def __iter__(self):
+                if when != "at close()":
+                    self.start()
+                yield b""
+
+            def close(self):
+                if when == "at close()":
+                    self.start()
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            body = Late()
+            body.start_response = start_response
+            made.append(weakref.ref(body))
+            return body
+
+        made = []
+        body = held(application, server)
+        gc.disable()
+        try:
+            with contextlib.suppress(LookupError):
+                if when != "at close()":
+                    next(body)
+            if when == "at close()":
+                body.close()
+            del body
+
+            assert made[0]() is None
+        finally:
+            gc.enable()
+
+    @pytest.mark.refcounts
+    def test_its_reason_is_not_kept_by_the_frame_that_asks_the_other(self, server):
+        def ask(start_response):
+            raise LookupError("its own")
+
+        class Late(SpyBody):
+            def __iter__(self):
+                return self
+
+            def __next__(self):  # its frame knows the one that reads it
+                try:
+                    raise LookupError("on purpose")
+                except LookupError:
+                    self.start_response("404 Not", PLAIN, sys.exc_info())
+                raise StopIteration
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            body = Late()
+            body.start_response = start_response
+            made.append(weakref.ref(body))
+            return body
+
+        made = []
+        body = held(application, server, instead=ask)
+        gc.disable()
+        try:
+            with contextlib.suppress(LookupError):
+                next(body)
+            del body
+
+            assert made[0]() is None
+        finally:
+            gc.enable()
 
     @pytest.mark.parametrize("statuses", [["200 OK"], ["200 OK", "500 No"]])
     def test_a_recording_is_stopped_when_the_status_is_known(self, server, statuses):
