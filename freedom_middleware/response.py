@@ -269,6 +269,7 @@ def _parts(
 
     An application that has nothing yet may give an empty chunk, and the server gets it.
     """
+    chunks: Iterable[bytes]
     try:
         chunks = iter(body)
         for chunk in chunks:
@@ -278,7 +279,7 @@ def _parts(
                 break
             yield (chunk,)
         else:
-            chunk = b""
+            chunk, chunks = b"", ()
             if held.refused is None:
                 held.decide()
     except BaseException:
@@ -303,7 +304,7 @@ def _parts(
                     break
                 yield (chunk,)
             else:
-                chunk = b""
+                chunk, chunks = b"", ()
             if restart.exc_info is not None:
                 raise AssertionError("start_response must be called before the first chunk")
             del body

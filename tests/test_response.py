@@ -529,6 +529,40 @@ class TestDraft:
         body.close()
         assert (application.body.closes, other.closes) == (1, 1)
 
+    @pytest.mark.parametrize("statuses", [["200 OK"], ["200 OK", "404 Not"]])
+    @pytest.mark.parametrize("chunks", [[], [b""]])
+    def test_an_end_is_not_asked_for_twice(self, server, chunks, statuses):
+        """A body that waits for something would wait once more, perhaps for ever."""
+        ends = []
+
+        class Ending:
+            def __init__(self, before=lambda: None):
+                self.chunks, self.before = iter(chunks), before
+
+            def __iter__(self):
+                self.before()
+                return self
+
+            def __next__(self):
+                for chunk in self.chunks:
+                    return chunk
+                ends.append(self)
+                raise StopIteration
+
+        def application(environ, start_response):
+            start_response(statuses[0], PLAIN)
+
+            def late():
+                for status in statuses[1:]:
+                    start_response(status, PLAIN, (None, None, None))
+
+            return Ending(late)
+
+        body = held(application, server, instead=self.instead(Ending()))
+
+        assert list(body) == chunks * len(statuses)
+        assert len(ends) == len(statuses)
+
     def test_is_refused_at_a_write_as_well(self, server):
         application = self.changing("200 OK", "404 Not", chunks=[b"discarded", b"not read"])
 
