@@ -669,7 +669,9 @@ class TestDraft:
 
     @pytest.mark.refcounts
     @pytest.mark.parametrize("late", ["404 Not", "500 No"])
-    @pytest.mark.parametrize("when", ["raised again", "not read on", "at close()"])
+    @pytest.mark.parametrize(
+        "when", ["raised again", "raised by iter()", "not read on", "at close()"]
+    )
     def test_its_reason_is_not_kept(self, server, when, late):
         """A traceback leads to the application: else all waits for the collector."""
 
@@ -679,10 +681,15 @@ class TestDraft:
                     raise LookupError("on purpose")
                 except LookupError:
                     self.start_response(late, PLAIN, sys.exc_info())
-                    if when == "raised again":
+                    if when.startswith("raised"):
                         raise
 
             def __iter__(self):
+                if when == "raised by iter()":
+                    self.start()
+                return self.chunks_of_its_own()
+
+            def chunks_of_its_own(self):
                 if when != "at close()":
                     self.start()
                 yield b""
