@@ -16,7 +16,7 @@ from .body import GuardedBody, close_body
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from typing import Any
 
     from .wsgi import Body, Environ, StartResponse, WSGIApplication
@@ -214,10 +214,13 @@ class _Held:
 def _advance(body: Body, held: _Held) -> HeldBody:
     """Read *body* until the status is known, and return it as it was before."""
     chunks = iter(body)
-    for chunk in chunks:
-        if chunk or held.refused is not None:
-            return _held_body(body, (chunk,), chunks)
-    return _held_body(body)
+    try:
+        for chunk in chunks:
+            if chunk or held.refused is not None:
+                return _held_body(body, (chunk,), chunks)
+        return _held_body(body)
+    finally:
+        del body, chunks  # as in CloseGuard: a traceback may keep this frame
 
 
 class _Restart:
@@ -269,44 +272,72 @@ def _parts(
 
     An application that has nothing yet may give an empty chunk, and the server gets it.
     """
-    chunks = iter(body)
-    for chunk in chunks:
-        if chunk and held.refused is None:
-            held.decide()
-        if held.refused is not None:
-            break
-        yield (chunk,)
-    else:
-        chunk = b""
-        if held.refused is None:
-            held.decide()
-    if held.refused:
-        restart = _Restart(held.server_start_response, held.exc_info)
-        held.exc_info = None
-        del chunks, body
+    chunks: Iterable[bytes] = ()
+    try:
+        try:
+            chunks = iter(body)
+            del body
+            for chunk in chunks:
+                if chunk and held.refused is None:
+                    held.decide()
+                if held.refused is not None:
+                    break
+                yield (chunk,)
+            else:
+                chunk, chunks = b"", ()
+                if held.refused is None:
+                    held.decide()
+        except BaseException:
+            held.exc_info = None  # as in hold()
+            raise
+        if held.refused:
+            chunks = ()
+            chunk, chunks = yield from _parts_instead(bodies, held, environ, instead)
+        # A layer may keep the body in its environ, and what is left needs neither.
+        del held, environ, instead
+        bodies = []
+        if chunk:
+            yield (chunk,)
+        yield chunks
+    finally:
+        bodies, chunks = [], ()  # as in CloseGuard: a traceback may keep this frame
+
+
+def _parts_instead(
+    bodies: list[Body],
+    held: _Held,
+    environ: Environ,
+    instead: Callable[[StartResponse], Body],
+) -> Generator[Iterable[bytes], None, tuple[bytes, Iterable[bytes]]]:
+    """Close the response that was taken back, and return what is to be read of another.
+
+    Its first chunk that is not empty comes by itself; those before it are yielded.
+    """
+    restart = _Restart(held.server_start_response, held.exc_info)
+    held.exc_info = None
+    chunks: Iterable[bytes] = ()
+    try:
         _discard(_taken(bodies), environ)
         if held.is_closed:
-            return
+            return b"", ()
         body = instead(restart)
         bodies.append(body)
         if held.is_closed:  # meanwhile, by another thread
             close_body(_taken(bodies))
-            return
+            return b"", ()
         chunks = iter(body)
         for chunk in chunks:
             if chunk:
                 break
             yield (chunk,)
         else:
-            chunk = b""
+            chunk, chunks = b"", ()
         if restart.exc_info is not None:
             raise AssertionError("start_response must be called before the first chunk")
-        del body
-    # A layer may keep the body in its environ, and what is left to be read needs neither.
-    del bodies, held, environ, instead
-    if chunk:
-        yield (chunk,)
-    yield chunks
+        return chunk, chunks
+    finally:
+        restart.exc_info = None  # its traceback may keep this frame
+        bodies, body, chunks = [], (), ()
 
 
 def _taken(bodies: list[Body]) -> Body:
@@ -369,6 +400,8 @@ class HeldBody(chain[bytes]):
         try:
             close_body(body)
         finally:
+            if self._draft is not None:
+                self._draft.exc_info = None  # as in hold(): it may be close() that gave it
             if self._other is not None:
                 self._other.close()
 

@@ -1,6 +1,9 @@
+import contextlib
+import gc
 import io
 import logging
 import sys
+import weakref
 from wsgiref.util import FileWrapper
 
 import pytest
@@ -526,6 +529,40 @@ class TestDraft:
         body.close()
         assert (application.body.closes, other.closes) == (1, 1)
 
+    @pytest.mark.parametrize("statuses", [["200 OK"], ["200 OK", "404 Not"]])
+    @pytest.mark.parametrize("chunks", [[], [b""]])
+    def test_an_end_is_not_asked_for_twice(self, server, chunks, statuses):
+        """A body that waits for something would wait once more, perhaps for ever."""
+        ends = []
+
+        class Ending:
+            def __init__(self, before=lambda: None):
+                self.chunks, self.before = iter(chunks), before
+
+            def __iter__(self):
+                self.before()
+                return self
+
+            def __next__(self):
+                for chunk in self.chunks:
+                    return chunk
+                ends.append(self)
+                raise StopIteration
+
+        def application(environ, start_response):
+            start_response(statuses[0], PLAIN)
+
+            def late():
+                for status in statuses[1:]:
+                    start_response(status, PLAIN, (None, None, None))
+
+            return Ending(late)
+
+        body = held(application, server, instead=self.instead(Ending()))
+
+        assert list(body) == chunks * len(statuses)
+        assert len(ends) == len(statuses)
+
     def test_is_refused_at_a_write_as_well(self, server):
         application = self.changing("200 OK", "404 Not", chunks=[b"discarded", b"not read"])
 
@@ -629,6 +666,94 @@ class TestDraft:
 
         assert list(body) == []
         assert application.body.closes == 1
+
+    @pytest.mark.refcounts
+    @pytest.mark.parametrize("late", ["404 Not", "500 No"])
+    @pytest.mark.parametrize(
+        "when", ["raised again", "raised by iter()", "not read on", "at close()"]
+    )
+    def test_its_reason_is_not_kept(self, server, when, late):
+        """A traceback leads to the application: else all waits for the collector."""
+
+        class Late(SpyBody):
+            def start(self):
+                try:
+                    raise LookupError("on purpose")
+                except LookupError:
+                    self.start_response(late, PLAIN, sys.exc_info())
+                    if when.startswith("raised"):
+                        raise
+
+            def __iter__(self):
+                if when == "raised by iter()":
+                    self.start()
+                return self.chunks_of_its_own()
+
+            def chunks_of_its_own(self):
+                if when != "at close()":
+                    self.start()
+                yield b""
+
+            def close(self):
+                if when == "at close()":
+                    self.start()
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            body = Late()
+            body.start_response = start_response
+            made.append(weakref.ref(body))
+            return body
+
+        made = []
+        body = held(application, server)
+        gc.disable()
+        try:
+            with contextlib.suppress(LookupError):
+                if when != "at close()":
+                    next(body)
+            if when == "at close()":
+                body.close()
+            del body
+
+            assert made[0]() is None
+        finally:
+            gc.enable()
+
+    @pytest.mark.refcounts
+    def test_its_reason_is_not_kept_by_the_frame_that_asks_the_other(self, server):
+        def ask(start_response):
+            raise LookupError("its own")
+
+        class Late(SpyBody):
+            def __iter__(self):
+                return self
+
+            def __next__(self):  # its frame knows the one that reads it
+                try:
+                    raise LookupError("on purpose")
+                except LookupError:
+                    self.start_response("404 Not", PLAIN, sys.exc_info())
+                raise StopIteration
+
+        def application(environ, start_response):
+            start_response("200 OK", PLAIN)
+            body = Late()
+            body.start_response = start_response
+            made.append(weakref.ref(body))
+            return body
+
+        made = []
+        body = held(application, server, instead=ask)
+        gc.disable()
+        try:
+            with contextlib.suppress(LookupError):
+                next(body)
+            del body
+
+            assert made[0]() is None
+        finally:
+            gc.enable()
 
     @pytest.mark.parametrize("statuses", [["200 OK"], ["200 OK", "500 No"]])
     def test_a_recording_is_stopped_when_the_status_is_known(self, server, statuses):

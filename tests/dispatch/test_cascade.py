@@ -1,5 +1,6 @@
 import gc
 import io
+import itertools
 import json
 import logging
 import os
@@ -16,12 +17,14 @@ from webob import Request
 from freedom_middleware import Application, Cascade, CloseGuard, Mount
 from freedom_middleware.dispatch import Methods, replay
 from freedom_middleware.dispatch.table import MOUNTED
+from freedom_middleware.dropped import settle
 from freedom_middleware.errors import (
     ApplicationError,
     ApplicationTypeError,
     OptionError,
     TableError,
     TableTypeError,
+    UnclosedBodyWarning,
 )
 from freedom_middleware.testing import SpyBody, exchange, hello, make_environ
 from freedom_middleware.tree import children_of, draw
@@ -478,6 +481,75 @@ class TestBody:
 
         assert exchange(cascade).body == b"x"
         assert body.closes == 1
+
+    @pytest.mark.refcounts
+    @pytest.mark.parametrize("starts", ["in the call", "when it is read"])
+    @pytest.mark.parametrize("taken_back", [False, True])
+    @pytest.mark.parametrize("read", [1, 2, None])
+    def test_a_guard_in_it_notices_at_once_what_is_dropped(self, starts, taken_back, read):
+        """Though the application keeps an error that it handled, and with it all frames."""
+        body = SpyBody()
+
+        class Handling:
+            reads = 0
+
+            def __init__(self, start_response):
+                self.start_response = start_response
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                self.reads += 1
+                if self.reads > 2:
+                    raise StopIteration
+                try:
+                    raise LookupError("on purpose")
+                except LookupError as error:
+                    kept = error  # noqa: F841 - it is in a cycle with this frame now
+                if self.reads == 1:
+                    if starts == "when it is read":
+                        self.start_response("200 OK", PLAIN)
+                    return b""
+                return b"x"
+
+            def close(self):
+                body.close()
+
+        def handling(environ, start_response):
+            if starts == "in the call":
+                start_response("200 OK", PLAIN)
+            return Handling(start_response)
+
+        def takes_back(environ, start_response):
+            start_response("200 OK", PLAIN)
+
+            def late():
+                start_response("404 Not", PLAIN, (None, None, None))
+                yield b"not sent"
+
+            return late()
+
+        earlier = [takes_back] if taken_back else []
+        cascade = Cascade([*earlier, CloseGuard(handling), never])
+
+        def loses_close(environ, start_response):
+            return [b"".join(itertools.islice(cascade(environ, start_response), read))]
+
+        closes = []
+
+        def serve():
+            exchange(loses_close, validate=False)
+            closes.append(body.closes)
+            settle()  # it warns now, and not where it is dropped
+
+        gc.disable()
+        try:
+            with pytest.warns(UnclosedBodyWarning):
+                serve()
+        finally:
+            gc.enable()
+        assert closes == [1]
 
 
 class TestRequestBody:
