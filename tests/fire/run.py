@@ -134,6 +134,7 @@ class Mishaps:
     def __init__(self, target: Target, site: RunningServer, journal: Journal) -> None:
         self.killed: set[int] = set()
         self.reloads = 0
+        self._reloaded = 0.0
         self._target = target
         self._site = site
         self._journal = journal
@@ -158,11 +159,18 @@ class Mishaps:
                 if (
                     response.path == "slow"
                     and is_below(worker, self._site.process.pid)
-                    and age_of(worker) >= self._target.age_seconds
+                    and self._is_of_age(worker)
                 ):
                     return worker
             time.sleep(0.01)
         raise TimeoutError(f"{self._target.server.name} streams nothing:\n{self._site.log()}")
+
+    def _is_of_age(self, worker: int) -> bool:
+        """Say whether the server is done with whatever brought *worker* about."""
+        age = age_of(worker)
+        return not self._target.age_seconds or (
+            self._target.age_seconds <= age < time.monotonic() - self._reloaded
+        )
 
     def _kill(self, worker: int) -> bool:
         try:
@@ -174,6 +182,7 @@ class Mishaps:
 
     def _reload(self, _worker: int) -> bool:
         self._site.process.send_signal(self._target.reload)
+        self._reloaded = time.monotonic()
         self.reloads += 1
         return True
 

@@ -60,7 +60,8 @@ CHEROOT = Target(
 )
 
 # It replaces a worker by its age, 60 seconds at the least; each loads the application.  When
-# one is killed that is less than 5.5 seconds old, all end.
+# one is killed that is less than 5.5 seconds old, or that a reload is about to replace, all
+# end.
 GRANIAN = Target(
     Server(
         "granian",
