@@ -189,7 +189,7 @@ def _in_partial(partial: Any, path: str) -> Iterator[Place]:
     args = Place("args", f"{path}.args", lambda: read(1), lambda value: replace(1, value))
     for index in range(len(state[1])):
         yield _item(state[1], index, "", f"{path}.args[{index}]", args)
-    for name in state[2]:
+    for name in state[2] or ():  # PyPy has None for no keyword
         yield _item(state[2], name, name, f"{path}({name}=)", None)
 
 

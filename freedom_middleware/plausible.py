@@ -128,6 +128,7 @@ def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
         state: Any = functools.partial.__reduce__(thing)[2]
         function, args, keywords, _ = state
         shape = _without_first(_shape_of(function, steps - 1), len(args))
+        keywords = keywords or {}  # PyPy has None for no keyword
         if shape is None or not any(name in keywords for name in shape.names):
             return shape
         kept = [name in keywords for name in shape.names].index(True)

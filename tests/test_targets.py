@@ -957,7 +957,8 @@ class TestNeitherKind:
         )
 
     @pytest.mark.parametrize(
-        "target", [Instance, AsyncInstance, Layer, Collection, Form, Task, Double, dict]
+        "target",
+        [Instance, AsyncInstance, Layer, Collection, Form, Task, Double, dict, enumerate],
     )
     def test_a_class_is_to_be_called_first(self, target):
         assert refusal_of(target) == (
