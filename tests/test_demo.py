@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.interpreters import IS_PYPY
+from .interpreters import IS_PYPY
 
 README = Path(__file__).parent.parent / "README.md"
 
