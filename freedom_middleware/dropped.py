@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "AT_ONCE",
     "Drop",
     "Thread",
     "collecting_here",
@@ -272,10 +273,14 @@ _collecting = False
 _collector = 0
 _started = False
 
-# Whether a finalizer can be told from other code.  On PyPy it runs between any two steps of
-# any thread.  Where threads are free, so does that of what another thread let go of last: it
-# is left to the one that made the object, and nothing tells it from a drop of its own.
-_finalizers_are_seen = hasattr(gc, "callbacks") and "free-threading" not in sys.version
+AT_ONCE = hasattr(gc, "callbacks") and "free-threading" not in sys.version
+"""Whether a finalizer can be told from other code, so that it may close.
+
+On PyPy it runs between any two steps of any thread.  Where threads are free, so does that of
+what another thread let go of last: it is left to the one that made the object, and nothing
+tells it from a drop of its own.
+"""
+
 _COLLECTIONS_AT_EXIT = 1 if hasattr(gc, "callbacks") else 10
 
 
@@ -353,7 +358,7 @@ def dropped(claim: Claim) -> None:
         if not collected and (
             not claim._ledger.repair  # nothing of ours runs; nobody has it who could close it
             or (
-                _finalizers_are_seen
+                AT_ONCE
                 and getattr(here, "thread", None) is thread
                 and _storage_is_right()
                 and thread.serial == claim._serial
@@ -385,7 +390,7 @@ def raced(claim: Claim) -> None:
 
 def settle_after_close() -> None:
     """Settle, unless it may be a finalizer that has closed: then the next request does."""
-    if _finalizers_are_seen:
+    if AT_ONCE:
         settle()
 
 

@@ -200,7 +200,7 @@ def _in_partial(partial: Any, path: str) -> Iterator[Place]:
     for index in range(len(state[1])):
         name = names[index] if index < len(names) else ""
         yield _item(state[1], index, name, f"{path}.args[{index}]", args)
-    for name in state[2]:
+    for name in state[2] or ():  # PyPy has None for no keyword
         yield _item(state[2], name, name, f"{path}({name}=)", None)
 
 

@@ -159,6 +159,7 @@ def _shape_of(thing: Any, steps: int = 100) -> _Shape | None:
         shape = _without_first(_shape_of(function, steps - 1), len(args))
         if shape is None:
             return None
+        keywords = keywords or {}  # PyPy has None for no keyword
         if shape.keywords:
             shape = shape._replace(keywords=shape.keywords.difference(keywords))
         if not any(name in keywords for name in shape.names):

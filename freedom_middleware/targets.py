@@ -128,7 +128,8 @@ _NOBODY = "freedom_middleware_nobody"
 
 def _kind_of_class(target: type) -> Kind:
     """A class is an application when its instances are bodies, or can be awaited."""
-    if _signature(target) is not None:  # dict and its like have none
+    # The interpreter's own never are; most have no signature, but PyPy's have one.
+    if target.__module__ != "builtins" and _signature(target) is not None:
         if takes(target, 2) and hasattr(target, "__iter__"):
             return "WSGI"
         if takes(target, 3) and hasattr(target, "__await__"):

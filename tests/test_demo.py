@@ -8,9 +8,16 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
+import pytest
+
+from .interpreters import IS_PYPY
+
 README = Path(__file__).parent.parent / "README.md"
 
 DEMO = [sys.executable, "-m", "freedom_middleware", "demo"]
+
+# PyPy's collector, which the demo runs there, finds the lost file, which closes itself.
+LOST = "1 of 5" if IS_PYPY else "0 of 5"
 
 
 def test_once_shows_the_loss_and_the_repair():
@@ -19,10 +26,11 @@ def test_once_shows_the_loss_and_the_repair():
     )
 
     assert done.returncode == 0, done.stderr
-    assert re.search(r"all of them +0 of 5 +5 of 5", done.stdout)
+    assert re.search(f"all of them +{LOST} +5 of 5", done.stdout)
     assert max(map(len, done.stdout.splitlines())) < 80
 
 
+@pytest.mark.refcounts
 def test_the_readme_shows_what_it_prints():
     done = subprocess.run(
         [*DEMO, "--once"], capture_output=True, text=True, timeout=60, check=True
@@ -40,8 +48,8 @@ def test_once_fails_when_the_guard_does_not_repair(monkeypatch):
     )
 
     assert done.returncode == 1
-    assert re.search(r"all of them +0 of 5 +0 of 5", done.stdout)
-    assert "not the expected figures" in done.stdout
+    assert re.search(f"all of them +{LOST} +{LOST}", done.stdout)
+    assert "not the expected figures: 0 of 1 without, 1 of 1 with" in done.stdout
 
 
 def test_a_slow_machine_adds_no_line_to_the_show():

@@ -245,7 +245,9 @@ OF_ONE = [
     (OpenTelemetryMiddleware, "OpenTelemetryMiddleware", "opentelemetry-instrumentation-wsgi"),
     (layers.elastic_apm, "ElasticAPM", "elastic-apm"),
     pytest.param(layers.ddtrace, "DDWSGIMiddleware", "ddtrace", marks=pytest.mark.ddtrace),
-    (layers.instana, "InstanaWSGIMiddleware", "instana"),
+    pytest.param(
+        *(layers.instana, "InstanaWSGIMiddleware", "instana"), marks=pytest.mark.tracemalloc
+    ),
     (layers.werkzeug_debugger, "DebuggedApplication", "Werkzeug"),
     (layers.raven_shaped, "raven_shaped", "tests/neighbours/layers.py"),
 ]

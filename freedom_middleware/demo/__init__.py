@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from .. import dropped
 from ..errors import ApplicationError, UnclosedBodyWarning
 from ..serve import Server
 from ..terminal import Terminal
@@ -36,15 +38,22 @@ class Visit(NamedTuple):
     path: str
     what: str
     leave_early: bool = False
+    closes_itself: bool = False  # when PyPy's collector finds it
 
 
 VISITS = [
     Visit("/", "a page, from SQLite"),
     Visit("/stream", "a stream, read to its end"),
     Visit("/stream", "a stream whose client left", leave_early=True),
-    Visit("/file", "a file"),
+    Visit("/file", "a file", closes_itself=True),
     Visit("/shop/", "a page of the Flask shop"),
 ]
+
+# Each of PyPy's finds the outermost finalizers only: those of the middleware come first.
+COLLECTIONS = 4
+
+# Neither framework counts it.
+LATER = Visit("/api/", "a later request")
 
 
 class Count(NamedTuple):
@@ -77,14 +86,11 @@ class Tally:
     def measure(self, application: WSGIApplication, visit: Visit) -> Count:
         """Serve *application* for one visit, and return what that opened and closed."""
         before = Count(self.opened, self.closed)
-        with Server(application, port=0) as server:
-            thread = threading.Thread(target=server.run)
-            thread.start()
-            try:
-                _visit(server.address, visit)
-            finally:
-                server.stop()
-                thread.join()  # the server finishes what it has begun
+        _serve(application, visit)
+        if not dropped.AT_ONCE:
+            for _ in range(COLLECTIONS):
+                gc.collect()
+            _serve(application, LATER)
         return Count(self.opened - before.opened, self.closed - before.closed)
 
     def watch(self) -> None:
@@ -151,10 +157,19 @@ def show(*, host: str, port: int | None, once: bool) -> int:
         without = [tally.measure(lossy, visit) for visit in VISITS]
         with_guard = [tally.measure(guarded, visit) for visit in VISITS]
         print(_table(without, with_guard))
-        lost = all(count.opened == 1 and count.closed == 0 for count in without)
-        repaired = all(count.opened == count.closed == 1 for count in with_guard)
+        if not dropped.AT_ONCE:
+            print(
+                "\nOn this interpreter what is dropped is closed at a later request: one was"
+                "\nmade after each of these, once the collector had run. On PyPy it finds the"
+                "\nlost file as well, which closes itself."
+            )
+        lost = all(
+            count == Count(1, 0) or (visit.closes_itself and not dropped.AT_ONCE)
+            for visit, count in zip(VISITS, without, strict=True)
+        )
+        repaired = all(count == Count(1, 1) for count in with_guard)
         if not (lost and repaired):
-            print("\nThese are not the expected figures: 1 of 0 without, 1 of 1 with.")
+            print("\nThese are not the expected figures: 0 of 1 without, 1 of 1 with.")
             return 1
         if not once:
             print("\nServing it with CloseGuard now (Ctrl-C stops):\n")
@@ -162,6 +177,17 @@ def show(*, host: str, port: int | None, once: bool) -> int:
                 print(f"  {server.address}{path}", flush=True)
             server.run()
     return 0
+
+
+def _serve(application: WSGIApplication, visit: Visit) -> None:
+    with Server(application, port=0) as server:
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            _visit(server.address, visit)
+        finally:
+            server.stop()
+            thread.join()  # the server finishes what it has begun
 
 
 def _visit(address: str, visit: Visit) -> None:

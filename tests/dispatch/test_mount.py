@@ -592,6 +592,7 @@ class TestChangeUnderLoad:
 
         assert self.wrong_answers(mount, change, 1_000_000) == []
 
+    @pytest.mark.switches
     def test_in_paste_s_urlmap_some_do(self):
         """Or the test above would prove nothing."""
         urlmap = URLMap()

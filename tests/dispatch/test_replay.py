@@ -11,6 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from freedom_middleware.dispatch import replay
 from freedom_middleware.dispatch.replay import UNKNOWN, Recording, length_of
 
+from ..interpreters import IS_PYPY
+
 LIMIT = 1000
 
 
@@ -62,6 +64,21 @@ bodies = st.lists(
 ).map(b"".join)
 
 
+class File(io.BytesIO):
+    """A file as CPython has it: PyPy's reads a line too many where the hint is met exactly."""
+
+    if IS_PYPY:
+
+        def readlines(self, hint=-1):
+            lines, size = [], 0
+            for line in self:
+                lines.append(line)
+                size += len(line)
+                if 0 < (hint or 0) <= size:
+                    break
+            return lines
+
+
 class Readers(RuleBasedStateMachine):
     """Each application reads what a file would give it, in whatever order it asks."""
 
@@ -79,7 +96,7 @@ class Readers(RuleBasedStateMachine):
         self.next()
 
     def next(self):
-        self.model = io.BytesIO(self.body)
+        self.model = File(self.body)
         self.input = reader(self.recording)
 
     @precondition(lambda self: not self.last)
@@ -97,14 +114,14 @@ class Readers(RuleBasedStateMachine):
     @rule()
     def the_last_application(self):
         self.last = True
-        self.model = io.BytesIO(self.body)
+        self.model = File(self.body)
         environ = {"wsgi.input": self.source}
         self.recording.rewind_last(environ)
         if environ["wsgi.input"] is not self.source:
             self.input = environ["wsgi.input"]
         else:
             assert self.source.taken == b""
-            self.input = io.BytesIO(self.body)
+            self.input = File(self.body)
 
     @rule(size=sizes)
     def read(self, size):

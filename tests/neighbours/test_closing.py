@@ -81,13 +81,16 @@ def path(request):
     return f"/{request.param}"
 
 
-def needed(layer):
-    return [pytest.mark.ddtrace] if layer in (layers.ddtrace, layers.ddtrace_iterator) else []
+NEEDED = {
+    layers.ddtrace: [pytest.mark.ddtrace],
+    layers.ddtrace_iterator: [pytest.mark.ddtrace],
+    layers.instana: [pytest.mark.tracemalloc],
+}
 
 
 def cases(reads_of):
     return [
-        pytest.param(layer, read, id=f"{layer.__name__}-{read}", marks=needed(layer))
+        pytest.param(layer, read, id=f"{layer.__name__}-{read}", marks=NEEDED.get(layer, ()))
         for layer in LOSES
         for read in sorted(READS)
         if read in reads_of(layer)
