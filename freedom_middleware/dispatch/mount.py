@@ -103,7 +103,8 @@ def Mount(  # noqa: N802 - reads as the application that it makes
         raise OptionError(f"Mount's slash must be None or 'redirect', got {slash!r}")
     default = None if application is None else Application(application)
     children = _read(mounts)
-    if "" in children:
+    is_rooted = "" in children  # by the rule it is a prefix then, with all that one has
+    if is_rooted:
         if default is not None:
             raise MountError(
                 "mount at the root must be given once, got it as the application of Mount"
@@ -136,7 +137,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             mounted = None
             child = environ.copy()
             if script_name == "/":
-                _tidy(child)
+                _tidy(child, is_rooted)
         try:
             body = application(child, start_response)
         finally:
@@ -168,7 +169,7 @@ def Mount(  # noqa: N802 - reads as the application that it makes
             environ["PATH_INFO"] = rest
             return application(environ, start_response)
         if script_name == "/":
-            _tidy(environ)
+            _tidy(environ, is_rooted)
         return table[None][1](environ, start_response)
 
     dispatch = sharing if share else copying
@@ -203,10 +204,15 @@ def _read_path(environ: Environ) -> tuple[str, str, str]:
     return path_info, script_name, f"{path_info}/".split("/", 2)[1]
 
 
-def _tidy(environ: Environ) -> None:
-    """Put in what a server has left out, and take out a SCRIPT_NAME of ``"/"``."""
-    environ["SCRIPT_NAME"] = script_name_of(environ)
-    environ.setdefault("PATH_INFO", "")
+def _tidy(environ: Environ, is_rooted: bool) -> None:
+    """Take out a SCRIPT_NAME of ``"/"``; for a prefix, put in what a server has left out.
+
+    What serves where no prefix matches gets what the server has sent.
+    """
+    if is_rooted or environ.get("SCRIPT_NAME") == "/":
+        environ["SCRIPT_NAME"] = script_name_of(environ)
+    if is_rooted:
+        environ.setdefault("PATH_INFO", "")
 
 
 class _Branch:
@@ -297,7 +303,7 @@ def _explain(
         elif miss := near_miss(prefix, text(path_info)):
             misses.append((prefix, miss))
     child = environ.copy()
-    _tidy(child)
+    _tidy(child, is_rooted=True)
     if not chosen:
         return Choice("*", default, child, "default: no prefix matches", tuple(misses))
     child["SCRIPT_NAME"] += native(chosen)

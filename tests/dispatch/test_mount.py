@@ -216,6 +216,26 @@ class TestEnviron:
         [environ] = child.seen
         assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == seen
 
+    @pytest.mark.parametrize("share", [False, True])
+    @pytest.mark.parametrize(
+        ("path_info", "script_name"), [("/b", None), (None, "/outer"), (None, None), ("/b", "")]
+    )
+    def test_what_serves_the_rest_sees_what_the_server_sent(
+        self, path_info, script_name, share
+    ):
+        """Pyramid's own tests compare the environ that a request has with theirs."""
+        child = Recorder()
+        mount = Mount(child, {"/a": child}, share=share)
+
+        environ, _ = dispatch(mount, path_info, script_name)
+
+        [seen] = child.seen
+        assert seen == environ
+        assert {"PATH_INFO": seen.get("PATH_INFO"), "SCRIPT_NAME": seen.get("SCRIPT_NAME")} == {
+            "PATH_INFO": path_info,
+            "SCRIPT_NAME": script_name,
+        }
+
     @pytest.mark.parametrize("path", ["/a", "/"])
     def test_back_hands_keys_to_the_caller(self, path):
         def logs_in(environ, start_response):
