@@ -57,6 +57,13 @@ def server():
     return Server()
 
 
+@pytest.fixture
+def no_collector():
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def nobody(start_response):
     raise AssertionError("nobody else is to be asked")
 
@@ -668,6 +675,7 @@ class TestDraft:
         assert application.body.closes == 1
 
     @pytest.mark.refcounts
+    @pytest.mark.usefixtures("no_collector")
     @pytest.mark.parametrize("late", ["404 Not", "500 No"])
     @pytest.mark.parametrize(
         "when", ["raised again", "raised by iter()", "not read on", "at close()"]
@@ -707,20 +715,17 @@ class TestDraft:
 
         made = []
         body = held(application, server)
-        gc.disable()
-        try:
-            with contextlib.suppress(LookupError):
-                if when != "at close()":
-                    next(body)
-            if when == "at close()":
-                body.close()
-            del body
+        with contextlib.suppress(LookupError):
+            if when != "at close()":
+                next(body)
+        if when == "at close()":
+            body.close()
+        del body
 
-            assert made[0]() is None
-        finally:
-            gc.enable()
+        assert made[0]() is None
 
     @pytest.mark.refcounts
+    @pytest.mark.usefixtures("no_collector")
     def test_its_reason_is_not_kept_by_the_frame_that_asks_the_other(self, server):
         def ask(start_response):
             raise LookupError("its own")
@@ -745,15 +750,11 @@ class TestDraft:
 
         made = []
         body = held(application, server, instead=ask)
-        gc.disable()
-        try:
-            with contextlib.suppress(LookupError):
-                next(body)
-            del body
+        with contextlib.suppress(LookupError):
+            next(body)
+        del body
 
-            assert made[0]() is None
-        finally:
-            gc.enable()
+        assert made[0]() is None
 
     @pytest.mark.parametrize("statuses", [["200 OK"], ["200 OK", "500 No"]])
     def test_a_recording_is_stopped_when_the_status_is_known(self, server, statuses):

@@ -186,7 +186,8 @@ def Cascade(  # noqa: N802 - reads as the application that it makes
         """
         environ, given, outermost, recording, left, last = request
         if given is environ:
-            request = environ, given.copy(), outermost, recording, left, last
+            given = environ.copy()
+            request = environ, given, outermost, recording, left, last
 
         def ask_others(start_response: StartResponse) -> Body:
             if recording is not None and not recording.can_rewind():

@@ -852,6 +852,15 @@ class TestTakenBack:
 
         assert answer.status == "413 Content Too Large"
 
+    def test_above_the_limit_the_answer_is_to_the_request_as_it_came(self):
+        environ, _ = posting(b"12345")
+        cascade = Cascade([self.changing(lambda input: input.read()), never], limit=4)
+
+        body = cascade(environ, Server().start_response)
+        environ["REQUEST_METHOD"] = "HEAD"
+
+        assert b"".join(body) == b"413 Content Too Large\n"
+
     def test_nothing_more_is_recorded_once_it_stands(self):
         environ, _ = posting(b"body")
 
